@@ -1,0 +1,178 @@
+"""order/checkout: begins sagas, a batch at a time. One local transaction, then `pay` and `decrement` of every order in it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from system.checkout.contract import PAY, STOCK
+from system.kafka import config
+from system.kafka.batch import Outgoing
+from system.kafka.producer import BatchProducer
+from system.runtime.observer import NullObserver, Observer
+from system.store import postgres
+from system.store.postgres import Transaction, text_array
+
+# Sorted input: two clients that begin the same orders lock them in the same order.
+_BEGIN = """
+    UPDATE orders o SET tr = o.tr + 1, status = 'pending'
+    FROM unnest(%s::text[]) AS v(order_id)
+    WHERE o.order_id = v.order_id AND o.status = 'not_paid'
+    RETURNING o.order_id, o.tr, o.amount, o.user_id, o.items"""
+
+_STATUS = "SELECT order_id, status, tr FROM orders WHERE order_id = ANY(%s::text[])"
+
+_UNDECIDED = """
+    SELECT o.order_id, o.tr, o.amount, o.user_id, o.items FROM orders o
+    WHERE o.status = 'pending' AND NOT EXISTS
+        (SELECT 1 FROM decisions d WHERE d.order_id = o.order_id AND d.tr = o.tr)
+    ORDER BY o.order_id"""
+
+
+class Request(NamedTuple):
+    """A transaction that was begun: `items` is the order's own JSON text."""
+
+    order_id: str
+    tr: int
+    amount: int
+    user_id: str
+    items: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What became of each checkout, in the order asked; columns of one length.
+
+    `started`: tr# is its own. `pending`: it joined the running saga of that tr#. `paid`: the order was paid before, by tr#.
+    `unknown`: no such order, tr# 0.
+    """
+
+    states: list[str]
+    trs: list[int]
+
+
+def begin(order_ids: Sequence[str], db: Transaction) -> tuple[Begun, list[Request]]:
+    """The local transaction: tr# + 1, pending, items and amount as they stand from here on. What must be produced for it.
+
+    An order asked for twice in one batch is begun once and joined once.
+    """
+    asked = sorted(set(order_ids))
+    with db.transaction():
+        begun = {row[0]: Request(*row) for row in db.execute(_BEGIN, (text_array(asked),), prepare=True)}
+    states, trs = _states([order_id for order_id in asked if order_id not in begun], db)
+    missed = [order_id for order_id, state in states.items() if state == "not_paid"]
+    if missed:
+        # It was pending when we tried to begin it and failed before we looked: it can be begun now.
+        again, more = begin(missed, db)
+        states.update(zip(missed, again.states, strict=True))
+        trs.update(zip(missed, again.trs, strict=True))
+        begun.update((request.order_id, request) for request in more if request.order_id not in begun)
+    return _in_order(order_ids, begun, states, trs), list(begun.values())
+
+
+def _states(order_ids: Sequence[str], db: Transaction) -> tuple[dict[str, str], dict[str, int]]:
+    if not order_ids:
+        return {}, {}
+    with db.transaction():
+        rows = db.execute(_STATUS, (text_array(order_ids),), prepare=True).fetchall()
+    return {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}
+
+
+def _in_order(
+    order_ids: Sequence[str], begun: Mapping[str, Request], states: Mapping[str, str], trs: Mapping[str, int]
+) -> Begun:
+    answer = Begun([], [])
+    first: set[str] = set()
+    for order_id in order_ids:
+        request = begun.get(order_id)
+        if request is not None:
+            answer.states.append("pending" if order_id in first else "started")
+            answer.trs.append(request.tr)
+            first.add(order_id)
+        else:
+            answer.states.append(states.get(order_id, "unknown"))
+            answer.trs.append(trs.get(order_id, 0))
+    return answer
+
+
+def outgoing(requests: Sequence[Request]) -> list[Outgoing]:
+    """`pay` and `decrement` of each transaction; an order without items is a saga of amount 0."""
+    keys = [f"{request.order_id}_{request.tr}" for request in requests]
+    return [
+        Outgoing(PAY, keys, [orjson.dumps(["pay", request.amount, request.user_id]) for request in requests]),
+        Outgoing(STOCK, keys, [f'["decrement",{request.items}]'.encode() for request in requests]),
+    ]
+
+
+def _nowhere(point: str) -> None:
+    """No failpoint is armed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Client:
+    """Begins checkouts against a database and a cluster. One thread's; `begin` returns when the broker has both requests."""
+
+    dsn: str
+    prefix: str
+    connection: config.Properties
+    name: str = "checkout"
+    observer: Observer = field(default_factory=NullObserver)
+    failpoint: Callable[[str], None] = _nowhere
+    producer_overrides: Mapping[str, Any] = field(default_factory=dict)
+    _orders: Transaction = field(init=False)
+    payments: Transaction = field(init=False)
+    stocks: Transaction = field(init=False)
+    _producer: BatchProducer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._orders = postgres.connect(self.dsn, schema=f"{self.prefix}order", name=self.name)
+        self.payments = postgres.connect(self.dsn, schema=f"{self.prefix}pay", name=self.name)
+        self.stocks = postgres.connect(self.dsn, schema=f"{self.prefix}stock", name=self.name)
+        properties = config.producer(self.connection, client_id=self.prefix + self.name)
+        self._producer = BatchProducer({**properties, **self.producer_overrides})
+
+    def begin(self, order_ids: Sequence[str]) -> Begun:
+        """Begins these checkouts. Raises psycopg.Error, `Unacknowledged`: then it is unknown which of them were begun."""
+        begun, requests = begin(order_ids, self._orders)
+        self.failpoint("after-state")
+        self._produce(requests)
+        self.failpoint("after-produce")
+        return begun
+
+    def recover(self) -> int:
+        """Produces again the requests of pending orders without a decision: a process that died between the transaction and
+        the produce left a tr# without messages. The inboxes absorb what was there. Returns how many."""
+        # The one look at the whole table; the session's planner settings forbid the scan that it needs.
+        with self._orders.transaction():
+            self._orders.execute("SET LOCAL enable_seqscan = on")
+            self._orders.execute("SET LOCAL enable_hashjoin = on")
+            requests = [Request(*row) for row in self._orders.execute(_UNDECIDED)]
+        if requests:
+            self.observer.event("requests-recovered", orders=len(requests), began_ns=time.monotonic_ns())
+            self._produce(requests)
+        return len(requests)
+
+    def _produce(self, requests: Sequence[Request]) -> None:
+        if not requests:
+            return
+        for batch in outgoing(requests):
+            self._producer.send(Outgoing(self.prefix + batch.topic, batch.keys, batch.values))
+        for report in self._producer.flush():
+            errors = report.errors if any(report.errors) else None
+            self.observer.acknowledged(report.topic, report.partitions, report.offsets, errors, None)
+
+    def send_raw(self, topic: str, *, key: bytes | None, value: bytes | None) -> tuple[int, int]:
+        """One record as it is, well-formed or not; (partition, offset) when the broker has it."""
+        self._producer.send_one(self.prefix + topic, key=key, value=value, headers=[])
+        reports = self._producer.flush()
+        for report in reports:
+            self.observer.acknowledged(report.topic, report.partitions, report.offsets, None, None)
+        return reports[0].partitions[0], reports[0].offsets[0]
+
+    def close(self) -> None:
+        """Closes the connections; what was begun is in the log."""
+        self._producer.close()
+        for connection in (self._orders, self.payments, self.stocks):
+            connection.close()

@@ -1,0 +1,106 @@
+"""What the services of `checkout` say to each other: topics, record shapes, reply shapes. Shared with the judges; no logic.
+
+A record's key is "<order id>_<tr#>"; its value is a JSON array, or a JSON string on `OUTCOME_CHECKOUT`. The payer travels
+as the third element of a `Pay-topic` value: `rd_kafka_produce_batch` carries no headers, and a single call a record
+would cost half the throughput. Source: document 002 and spec/checkout.md.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+PAY: Final = "Pay-topic"
+STOCK: Final = "Stock-topic"
+OUTCOMES: Final = "Outcomes-topic"
+OUTCOME_CHECKOUT: Final = "Outcome-checkout-topic"
+OUTC_OFFS: Final = "Outc-offs-topic"
+
+DATA_TOPICS: Final = (PAY, STOCK, OUTCOMES, OUTCOME_CHECKOUT)
+"""The four that share one partition count: both outcomes of a key must meet in one partition."""
+
+TOPIC_CONFIG: Final[Mapping[str, Mapping[str, str]]] = {
+    OUTC_OFFS: {"cleanup.policy": "compact", "min.compaction.lag.ms": str(7 * 24 * 3600 * 1000)},
+}
+"""Kafka's own topic settings where they differ from the default; compaction lags a run, so that an audit sees every value."""
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {"pay": (PAY,), "stock": (STOCK,), "order": (OUTCOMES,)}
+"""Service (= consumer group, schema) → the topics that it reads."""
+
+POS_HEADER: Final = "pos"
+"""Header of an `Outc-offs-topic` record: the next offset to read when L was published, as decimal text."""
+
+ID_LENGTH_MAX: Final = 64
+MONEY_MAX: Final = 2**53
+
+
+class Malformed(ValueError):
+    """A record that does not decode or fails its schema; the message is the reason that its dead letter carries."""
+
+
+def split_key(key: str) -> tuple[str, int]:
+    """`"17_1"` → `("17", 1)`. Raises `Malformed`."""
+    order_id, separator, tr = key.rpartition("_")
+    if not separator or not is_id(order_id) or not (tr.isascii() and tr.isdigit()):
+        raise Malformed(f"key {key[:80]!r} is not <order id>_<tr#>")
+    if not 1 <= int(tr) < 2**31:
+        raise Malformed(f"tr# {tr} is not between 1 and 2^31 - 1")
+    return order_id, int(tr)
+
+
+def is_amount(value: object) -> bool:
+    """An integer (no boolean) between 0 and 2^53."""
+    return type(value) is int and 0 <= value <= MONEY_MAX
+
+
+def is_id(value: object) -> bool:
+    """Text of 1 to `ID_LENGTH_MAX` characters without blanks or control characters."""
+    return type(value) is str and 0 < len(value) <= ID_LENGTH_MAX and value.isprintable() and " " not in value
+
+
+def are_lines(value: object) -> bool:
+    """`[[item, quantity], …]`, each item at most once, quantities positive."""
+    if type(value) is not list:
+        return False
+    for line in value:
+        if type(line) is not list or len(line) != 2 or not is_id(line[0]) or not is_amount(line[1]) or line[1] == 0:
+            return False
+    return len({line[0] for line in value}) == len(value)
+
+
+def check_pay(value: Any) -> None:
+    """`["pay" | "can", amount, user]`."""
+    if type(value) is not list or len(value) != 3 or value[0] not in ("pay", "can"):
+        raise Malformed('not ["pay" | "can", amount, user]')
+    if not is_amount(value[1]) or not is_id(value[2]):
+        raise Malformed("amount or user out of range")
+
+
+def check_stock(value: Any) -> None:
+    """`["decrement" | "increment", [[item, quantity], …]]`."""
+    if type(value) is not list or len(value) != 2 or value[0] not in ("decrement", "increment"):
+        raise Malformed('not ["decrement" | "increment", [[item, quantity], …]]')
+    if not are_lines(value[1]):
+        raise Malformed("lines are not [[item, quantity], …] with distinct items")
+
+
+def check_outcome(value: Any) -> None:
+    """`["psuccess" | "pfail" | "canok", amount]` or `["ssuccess" | "sfail" | "incok", [[item, quantity], …]]`."""
+    if type(value) is not list or len(value) != 2 or type(value[0]) is not str:
+        raise Malformed("not [outcome, amount | lines]")
+    if value[0] in ("psuccess", "pfail", "canok"):
+        if not is_amount(value[1]):
+            raise Malformed("amount out of range")
+    elif value[0] in ("ssuccess", "sfail", "incok"):
+        if not are_lines(value[1]):
+            raise Malformed("lines are not [[item, quantity], …] with distinct items")
+    else:
+        raise Malformed(f"unknown outcome {value[0][:40]!r}")
+
+
+def check_checkout(value: Any) -> None:
+    """`"success" | "fail"`."""
+    if value not in ("success", "fail"):
+        raise Malformed('not "success" | "fail"')
+
+
+CHECKS: Final = {PAY: check_pay, STOCK: check_stock, OUTCOMES: check_outcome, OUTCOME_CHECKOUT: check_checkout}
+"""Topic → what its decoded value must satisfy."""

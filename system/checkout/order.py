@@ -1,0 +1,167 @@
+"""The order consumer: joins both outcomes of a transaction, decides it once, compensates, and answers the checkout.
+
+`fail` goes out, and the order leaves `pending`, only after the compensation was acknowledged: a client that reads credit or
+stock then sees them restored, and tr# + 1 of an order never overtakes the compensation of tr#.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from system.checkout.contract import OUTCOME_CHECKOUT, PAY, STOCK
+from system.kafka.batch import Batch, Outgoing
+from system.runtime.pending import Half, Pending, PendingChange
+from system.runtime.service import Replies
+from system.store.postgres import Raced, Transaction, int_array, text_array
+
+Key = tuple[str, int]
+Message = tuple[str, Any]
+"""(topic, value) of a record under the transaction's key."""
+
+SUCCESS_MESSAGE: Message = (OUTCOME_CHECKOUT, "success")
+FAIL_MESSAGE: Message = (OUTCOME_CHECKOUT, "fail")
+
+_HALVES = {"psuccess": "pay", "pfail": "pay", "ssuccess": "stock", "sfail": "stock"}
+
+_DECISIONS = """
+    SELECT v.n, d.decision, d.replies
+    FROM unnest(%s::text[], %s::int[]) WITH ORDINALITY AS v(order_id, tr, n)
+    JOIN decisions d ON d.order_id = v.order_id AND d.tr = v.tr"""
+
+_DECIDE = """
+    INSERT INTO decisions (order_id, tr, decision, replies)
+    SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
+
+_CLOSE = """
+    UPDATE orders o SET status = v.status, paid = v.status = 'paid'
+    FROM unnest(%s::text[], %s::int[], %s::text[]) AS v(order_id, tr, status)
+    WHERE o.order_id = v.order_id AND o.tr = v.tr AND o.status = 'pending'"""
+
+_USERS = "SELECT order_id, user_id FROM orders WHERE order_id = ANY(%s::text[])"
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a batch leads to, collected record by record."""
+
+    halves: dict[Key, Half] = field(default_factory=dict)
+    decisions: dict[Key, tuple[Half, Half]] = field(default_factory=dict)
+    released: dict[Key, None] = field(default_factory=dict)
+    resent: list[Key] = field(default_factory=list)
+    change: PendingChange = field(default_factory=lambda: PendingChange([], [], set()))
+
+
+def half(value: Any) -> str | None:
+    """`pay` or `stock` for an outcome; None for the acknowledgement of a compensation, which takes no part in the join."""
+    return _HALVES.get(value[0])
+
+
+def decided(keys: Sequence[Key], db: Transaction) -> set[Key]:
+    """Those of `keys` whose decision is durable."""
+    return set(_look_up(keys, db))
+
+
+def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
+    """Both outcomes of a key seen ⇒ one decision, with its order's state in the same transaction. Raises `Raced`.
+
+    A second outcome of the same kind changes nothing; a record of a decided transaction sends the stored decision's messages
+    again (the inboxes absorb them) and never becomes pending.
+    """
+    known = _look_up(list(dict.fromkeys(outcomes.keys)), db)
+    work = _join(outcomes, known, pending)
+    replies = _replies_of(work.decisions, db)
+    _store(work, replies, db)
+    messages = [(key, message) for key in work.resent for message in known[key][1]]
+    messages += [(key, message) for key, own in replies.items() for message in own]
+    messages += [(key, FAIL_MESSAGE) for key in work.released]
+    return Replies(_outgoing(messages), work.change)
+
+
+def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending: Pending) -> _Work:
+    work = _Work()
+    for partition, offset, key, value in zip(
+        outcomes.partitions, outcomes.offsets, outcomes.keys, outcomes.values, strict=True
+    ):
+        name = _HALVES.get(value[0])
+        if name is None:
+            if key in known and known[key][0] == "fail":
+                work.released[key] = None
+            continue
+        if key in known:
+            work.resent.append(key)
+            work.change.closed.append((partition, key))
+        if key in known or key in work.decisions:
+            work.change.skipped.add(partition)
+            continue
+        seen = work.halves.get(key) or pending[partition].halves.get(key)
+        mine = Half(offset, name, value)
+        if seen is None:
+            work.halves[key] = mine
+            work.change.opened.append((partition, key, mine))
+        elif seen.name != name:
+            work.decisions[key] = (seen, mine) if name == "stock" else (mine, seen)
+            work.change.closed.append((partition, key))
+    return work
+
+
+def _look_up(keys: Sequence[Key], db: Transaction) -> dict[Key, tuple[str, list[Message]]]:
+    """Key → (decision, its messages), for those decided."""
+    if not keys:
+        return {}
+    order_ids, trs = zip(*keys, strict=True)
+    rows = db.execute(_DECISIONS, (text_array(order_ids), int_array(trs)), prepare=True).fetchall()
+    return {keys[n - 1]: (decision, [tuple(m) for m in orjson.loads(replies)]) for n, decision, replies in rows}
+
+
+def _replies_of(decisions: dict[Key, tuple[Half, Half]], db: Transaction) -> dict[Key, list[Message]]:
+    """Key → the messages of its decision: the answer, or first the compensation of the step that succeeded."""
+    failed_stock = [key[0] for key, (p, s) in decisions.items() if (p.value[0], s.value[0]) == ("psuccess", "sfail")]
+    users = dict(db.execute(_USERS, (text_array(failed_stock),), prepare=True).fetchall()) if failed_stock else {}
+    replies: dict[Key, list[Message]] = {}
+    for key, (paid, taken) in decisions.items():
+        pay_went, stock_went = paid.value[0] == "psuccess", taken.value[0] == "ssuccess"
+        if pay_went and stock_went:
+            replies[key] = [SUCCESS_MESSAGE]
+        elif pay_went:
+            replies[key] = [(PAY, ["can", paid.value[1], users[key[0]]])]
+        elif stock_went:
+            replies[key] = [(STOCK, ["increment", taken.value[1]])]
+        else:
+            replies[key] = [FAIL_MESSAGE]
+    return replies
+
+
+def _store(work: _Work, replies: dict[Key, list[Message]], db: Transaction) -> None:
+    if replies:
+        order_ids, trs = zip(*replies, strict=True)
+        decisions = ["success" if own[0] is SUCCESS_MESSAGE else "fail" for own in replies.values()]
+        stored = [_SUCCESS_JSON if own[0] is SUCCESS_MESSAGE else orjson.dumps(own).decode() for own in replies.values()]
+        columns = (text_array(order_ids), int_array(trs), text_array(decisions), text_array(stored))
+        if db.execute(_DECIDE, columns, prepare=True).rowcount != len(replies):
+            raise Raced("some transactions were decided by another member")
+    statuses = {key: "paid" for key, own in replies.items() if own[0] is SUCCESS_MESSAGE}
+    statuses.update({key: "not_paid" for key, own in replies.items() if own[0] is FAIL_MESSAGE})
+    statuses.update(dict.fromkeys(work.released, "not_paid"))
+    if statuses:
+        closed = sorted(statuses)
+        order_ids, trs = zip(*closed, strict=True)
+        columns = (text_array(order_ids), int_array(trs), text_array([statuses[key] for key in closed]))
+        db.execute(_CLOSE, columns, prepare=True)
+
+
+_SUCCESS_JSON = orjson.dumps([SUCCESS_MESSAGE]).decode()
+
+
+def _outgoing(messages: Sequence[tuple[Key, Message]]) -> list[Outgoing]:
+    """One `Outgoing` a topic, compensations first: the answer of a later transaction never waits for them."""
+    outgoing = []
+    for topic in (PAY, STOCK, OUTCOME_CHECKOUT):
+        rows = [(f"{key[0]}_{key[1]}", value) for key, (to, value) in messages if to == topic]
+        if rows:
+            keys, values = zip(*rows, strict=True)
+            outgoing.append(Outgoing(topic, keys, [orjson.dumps(value) for value in values]))
+    return outgoing
+
+

@@ -1,0 +1,74 @@
+"""The three consumer groups of `checkout`, each a value: what it reads, how a message is claimed, who decides, what it answers."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from system.checkout import contract
+from system.checkout.order import decided, half, order
+from system.checkout.pay import pay
+from system.checkout.stock import stock
+from system.runtime.service import InboxHandler, PendingHandler, Service
+from system.store.inbox import Claim
+
+
+def claim(key: tuple[str, int], value: Any) -> Claim:
+    """(order, tr#, was rollback): the primary key of the source's inbox table."""
+    return Claim(*key, value[0] in ("can", "increment"))
+
+
+def undone(claim: Claim) -> Claim | None:
+    """The step that a compensation undoes."""
+    return claim._replace(was_rollback=False) if claim.was_rollback else None
+
+
+def reply(value: Any, outcome: str) -> bytes:
+    """`[outcome, amount | lines]` of the request."""
+    return orjson.dumps([outcome, value[1]])
+
+
+PAY_SERVICE = Service(
+    name="pay",
+    topics=(contract.PAY,),
+    decode_key=contract.split_key,
+    check=contract.CHECKS,
+    handler=InboxHandler(
+        handle=pay,
+        claim=claim,
+        undone=undone,
+        success="psuccess",
+        reply=reply,
+        reply_topic=contract.OUTCOMES,
+        balance_type="bigint",
+    ),
+)
+
+STOCK_SERVICE = Service(
+    name="stock",
+    topics=(contract.STOCK,),
+    decode_key=contract.split_key,
+    check=contract.CHECKS,
+    handler=InboxHandler(
+        handle=stock,
+        claim=claim,
+        undone=undone,
+        success="ssuccess",
+        reply=reply,
+        reply_topic=contract.OUTCOMES,
+        balance_type="text",
+    ),
+)
+
+ORDER_SERVICE = Service(
+    name="order",
+    topics=(contract.OUTCOMES,),
+    decode_key=contract.split_key,
+    check=contract.CHECKS,
+    handler=PendingHandler(handle=order, half=half, decided=decided, low_watermark_topic=contract.OUTC_OFFS),
+)
+
+SERVICES: Mapping[str, Service] = MappingProxyType(
+    {service.name: service for service in (PAY_SERVICE, STOCK_SERVICE, ORDER_SERVICE)}
+)

@@ -1,0 +1,43 @@
+"""The stock consumer: takes all items of an order or none, and puts them back when the order failed elsewhere."""
+
+from typing import Any
+
+import orjson
+
+from system.checkout.stocks import STOCK
+from system.kafka.batch import Batch
+from system.runtime.service import Outcomes
+from system.store.postgres import Transaction
+
+def stock(commands: Batch, db: Transaction) -> Outcomes:
+    """`["decrement", lines]` → `ssuccess` or `sfail`; `["increment", lines]` → `incok`. Balances are the lines' stocks as JSON.
+
+    A decrement is all or nothing over its lines; an unknown item fails it. An increment puts back only what a successful
+    decrement took. Sums are not enough here: an order that fails for its second item must leave the first to the next.
+    """
+    stocks = STOCK.lock({item for _, lines in commands.values for item, _ in lines}, db)
+    before = dict(stocks)
+    prior = commands.prior or [None] * len(commands)
+    taken_here: set[Any] = set()
+    outcomes: list[str] = []
+    balances: list[str] = []
+    for key, (kind, lines), earlier in zip(commands.keys, commands.values, prior, strict=True):
+        if kind == "increment":
+            outcome = "incok"
+            if earlier == "ssuccess" or key in taken_here:
+                _add(stocks, lines, +1)
+        elif all(stocks.get(item, -1) >= quantity for item, quantity in lines):
+            outcome = "ssuccess"
+            _add(stocks, lines, -1)
+            taken_here.add(key)
+        else:
+            outcome = "sfail"
+        outcomes.append(outcome)
+        balances.append(orjson.dumps([stocks.get(item) for item, _ in lines]).decode())
+    STOCK.put({item: left for item, left in stocks.items() if left != before[item]}, db)
+    return Outcomes(outcomes, balances)
+
+
+def _add(stocks: dict[str, int], lines: list[tuple[str, int]], sign: int) -> None:
+    for item, quantity in lines:
+        stocks[item] += sign * quantity

@@ -1,0 +1,121 @@
+"""The configuration of every Kafka client, in one place, in librdkafka's own property names.
+
+What decides correctness is fixed here and cannot be overridden by a client file; what decides speed or says how to reach
+the cluster can. Sources: librdkafka CONFIGURATION.md; KIP-98 (idempotence), KIP-345 (static members), KIP-848.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from confluent_kafka import KafkaException, Producer
+
+Value = str | int | float | bool
+Properties = Mapping[str, Value]
+
+RESERVED: Mapping[str, str] = MappingProxyType(
+    {
+        "enable.auto.commit": "offsets are committed by the worker loop",
+        "enable.auto.offset.store": "librdkafka's default stores an offset before its record is processed",
+        "enable.idempotence": "per-key order needs it",
+        "acks": "an acknowledged record must survive",
+        "partitioner": "peers must agree on a key's partition",
+        "isolation.level": "judges read committed records only",
+        "auto.offset.reset": "a group without offsets begins at the start",
+        "group.id": "every group carries the run's prefix",
+        "group.instance.id": "given by the worker's slot",
+        "transactional.id": "given by the worker's slot",
+        "client.id": "given by the worker's slot",
+        "group.protocol": "chosen by --group-protocol",
+    }
+)
+"""Property → why a client file may not set it."""
+
+
+class BadClientConfig(ValueError):
+    """A client property that librdkafka does not know, cannot use, or that the run keeps for itself; one line."""
+
+
+def validated(properties: Properties) -> Properties:
+    """`properties` as they came, if librdkafka takes all of them and none is reserved. Raises `BadClientConfig`."""
+    for name in properties:
+        if name in RESERVED:
+            raise BadClientConfig(f"client property {name!r} is not yours to set: {RESERVED[name]}")
+    try:
+        Producer({**properties, "bootstrap.servers": "127.0.0.1:9", "log_level": 0})
+    except (KafkaException, ValueError, TypeError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise BadClientConfig(f"client properties refused by librdkafka: {reason}") from None
+    return MappingProxyType(dict(properties))
+
+
+def read_client_file(path: Path) -> Properties:
+    """The `name=value` lines of a properties file; blank lines and lines with `#` in front are passed over.
+
+    Raises `BadClientConfig` on an unreadable file, a line without `=`, and whatever `validated` refuses.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadClientConfig(f"client file {path}: {error}") from None
+    properties: dict[str, Value] = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadClientConfig(f"client file {path}, line {number}: not name=value")
+        properties[name.strip()] = value.strip()
+    return validated(properties)
+
+
+def producer(connection: Properties, *, client_id: str) -> dict[str, Value]:
+    """A producer that keeps each partition's order and loses nothing that it reported as delivered.
+
+    `linger.ms` is small because a worker flushes at the end of its batch anyway: the batch is the linger.
+    """
+    return {
+        **connection,
+        "client.id": client_id,
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": 2,
+        "batch.size": 1_000_000,
+        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.kbytes": 512 * 1024,
+        "delivery.timeout.ms": 30_000,
+        "compression.type": "none",
+    }
+
+
+def reader(connection: Properties, *, client_id: str) -> dict[str, Value]:
+    """A consumer that is assigned its partitions by hand, commits nothing and sees committed records only."""
+    return {
+        **connection,
+        "client.id": client_id,
+        "group.id": client_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        # The default of one second would be seen as latency after each burst that filled the local queue.
+        "fetch.queue.backoff.ms": 5,
+        "fetch.message.max.bytes": 4 * 1024 * 1024,
+    }
+
+
+def member(connection: Properties, *, client_id: str, group: str, session_timeout_ms: int) -> dict[str, Value]:
+    """A member of `group` (classic protocol, cooperative-sticky) whose offsets only the worker loop commits."""
+    return {
+        **reader(connection, client_id=client_id),
+        "group.id": group,
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": max(200, session_timeout_ms // 6),
+        "max.poll.interval.ms": 120_000,
+        "partition.assignment.strategy": "cooperative-sticky",
+        # One worker needs no more than a few batches ahead; the default of 64 MiB would count as the harness's memory.
+        "queued.max.messages.kbytes": 16 * 1024,
+        "queued.min.messages": 20_000,
+    }

@@ -1,0 +1,59 @@
+"""Crash points: armed by name and count, a process kills itself with SIGKILL exactly there."""
+
+import os
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from system.runtime.observer import Observer
+
+_FORM = re.compile(r"crash:(?P<service>[a-z][a-z0-9-]*)@(?P<point>[a-z-]+)#(?P<count>[1-9][0-9]{0,8})")
+
+
+class BadFaultPlan(ValueError):
+    """A fault plan that does not parse; one line that says what is legal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """SIGKILL of slot 0 of `service` when it passes `point` for the `count`-th time with a batch in hand."""
+
+    service: str
+    point: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"crash:{self.service}@{self.point}#{self.count}"
+
+
+def parse(plan: str) -> tuple[Crash, ...]:
+    """`none`, or crashes joined by `+`: `crash:pay@after-state#3`. Raises `BadFaultPlan`."""
+    if plan == "none":
+        return ()
+    crashes = []
+    for part in plan.split("+"):
+        match = _FORM.fullmatch(part)
+        if match is None:
+            raise BadFaultPlan(f"fault plan {plan!r}: {part!r} is neither none nor crash:SERVICE@POINT#N with N >= 1")
+        crashes.append(Crash(match["service"], match["point"], int(match["count"])))
+    return tuple(crashes)
+
+
+class Failpoints:
+    """Counts how often each armed point is passed. A service's crashes strike one a life, in the order of the plan."""
+
+    def __init__(self, armed: Sequence[Crash], observer: Observer) -> None:
+        self._armed = {crash.point: crash for crash in reversed(armed)}
+        self._passed: dict[str, int] = {}
+        self._observer = observer
+
+    def passed(self, point: str) -> None:
+        """Dies here if this is the armed passing of `point`; the event is on disk before."""
+        crash = self._armed.get(point)
+        if crash is None:
+            return
+        self._passed[point] = count = self._passed.get(point, 0) + 1
+        if count == crash.count:
+            self._observer.event("failpoint-reached", failpoint=str(crash), count=count)
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,59 @@
+"""A table of balances that never fall below zero: credit of users, stock of items."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from system.store.postgres import Transaction, int_array, text_array
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """The column `balance` of `table`, by its primary key `key`. All calls are inside the caller's transaction."""
+
+    table: LiteralString
+    key: LiteralString
+    balance: LiteralString
+
+    def lock(self, ids: Iterable[str], db: Transaction) -> dict[str, int]:
+        """Id → balance, held until the transaction ends; unknown ids are missing.
+
+        Rows are locked in the order of the ids, so that two workers wait for each other instead of deadlocking.
+        """
+        wanted = sorted(set(ids))
+        if not wanted:
+            return {}
+        statement: LiteralString = (
+            "SELECT " + self.key + ", " + self.balance + " FROM " + self.table
+            + " WHERE " + self.key + " = ANY(%s::text[]) ORDER BY " + self.key + " FOR UPDATE"
+        )  # fmt: skip
+        return dict(db.execute(statement, (text_array(wanted),), prepare=True).fetchall())
+
+    def put(self, balances: Mapping[str, int], db: Transaction) -> None:
+        """Sets the balance of each id, which the caller has locked."""
+        if not balances:
+            return
+        ids = sorted(balances)
+        statement: LiteralString = (
+            "UPDATE " + self.table + " t SET " + self.balance + " = v.balance"
+            + " FROM unnest(%s::text[], %s::bigint[]) AS v(id, balance) WHERE t." + self.key + " = v.id"
+        )  # fmt: skip
+        db.execute(statement, (text_array(ids), int_array(balances[name] for name in ids)), prepare=True)
+
+    def change(self, ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
+        """(applied, balance after) of each change, in order; one that would fall below zero changes nothing.
+
+        An unknown id is (False, None).
+        """
+        balances = self.lock(ids, db)
+        answers: list[tuple[bool, int | None]] = []
+        for name, amount in zip(ids, amounts, strict=True):
+            before = balances.get(name)
+            applies = before is not None and before + amount >= 0
+            if before is not None and applies:
+                balances[name] = before + amount
+            answers.append((applies, balances.get(name)))
+        self.put(balances, db)
+        return answers
+
+

@@ -1,0 +1,71 @@
+"""Connections to PostgreSQL, and arrays that cost a fifth of what a list costs to send.
+
+A list parameter is adapted element by element (2.7 µs of client CPU a row of four columns, against 0.26 µs for literals
+that `str.join` built), so statements take one text literal a column and cast it: `unnest(%s::text[], %s::int[])`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import errors
+
+Transaction = psycopg.Connection[tuple[Any, ...]]
+
+REDO_ERRORS: tuple[type[psycopg.Error], ...] = (errors.DeadlockDetected, errors.SerializationFailure)
+"""SQLSTATE 40P01 and 40001: certainly rolled back; the same batch can be done again."""
+
+_SESSION: tuple[LiteralString, ...] = (
+    # Statements are prepared once, while the tables are still empty. Their plans must stay index look-ups driven by the
+    # sorted input: a sequential scan or a hash of a table that has meanwhile grown to millions of rows is fatal, and rows
+    # are locked in the order of the input, so that two workers do not deadlock.
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
+    "SET enable_bitmapscan = off",
+    "SET jit = off",
+    "SET plan_cache_mode = force_generic_plan",
+)
+
+
+class Raced(Exception):
+    """Another member applied the same message meanwhile: roll back and look again."""
+
+
+def connect(dsn: str, *, schema: str, name: str, idle_timeout_ms: int = 0) -> Transaction:
+    """A connection that sees only `schema`. `idle_timeout_ms` ends a transaction whose process was stopped (0 = never)."""
+    connection: Transaction = psycopg.connect(dsn, application_name=name, connect_timeout=10)
+    for setting in _SESSION:
+        connection.execute(setting)
+    connection.execute("SELECT set_config('search_path', %s, false)", (f'"{schema}"',))
+    connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (str(idle_timeout_ms),))
+    connection.commit()
+    return connection
+
+
+def text_array(values: Sequence[str]) -> str:
+    """A literal of `text[]`; quotes and backslashes are escaped, and the four letters NULL stay a text."""
+    if not values:
+        return "{}"
+    joined = '{"' + '","'.join(values) + '"}'
+    if "\\" in joined or joined.count('"') != 2 * len(values):
+        escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+        joined = '{"' + '","'.join(escaped) + '"}'
+    return joined
+
+
+def nullable_text_array(values: Sequence[str | None]) -> str:
+    """A literal of `text[]` in which None is NULL."""
+    if None not in values:
+        return text_array([value for value in values if value is not None])
+    return "{" + ",".join(["NULL" if value is None else text_array([value])[1:-1] for value in values]) + "}"
+
+
+def int_array(values: Iterable[int | None]) -> str:
+    """A literal of `int[]` or `bigint[]`; None is NULL."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def bool_array(values: Iterable[bool]) -> str:
+    """A literal of `boolean[]`."""
+    return "{" + ",".join(["t" if value else "f" for value in values]) + "}"
