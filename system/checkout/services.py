@@ -10,13 +10,16 @@ from system.checkout import contract
 from system.checkout.order import decided, half, order
 from system.checkout.pay import pay
 from system.checkout.stock import stock
+from system.kafka.batch import Batch
 from system.runtime.service import InboxHandler, PendingHandler, Service
 from system.store.inbox import Claim
 
+_ROLLBACKS = ("can", "increment")
 
-def claim(key: tuple[str, int], value: Any) -> Claim:
+
+def claims(batch: Batch) -> list[Claim]:
     """(order, tr#, was rollback): the primary key of the source's inbox table."""
-    return Claim(*key, value[0] in ("can", "increment"))
+    return [Claim(order_id, tr, value[0] in _ROLLBACKS) for (order_id, tr), value in batch.rows()]
 
 
 def undone(claim: Claim) -> Claim | None:
@@ -36,7 +39,7 @@ PAY_SERVICE = Service(
     check=contract.CHECKS,
     handler=InboxHandler(
         handle=pay,
-        claim=claim,
+        claims=claims,
         undone=undone,
         success="psuccess",
         reply=reply,
@@ -52,7 +55,7 @@ STOCK_SERVICE = Service(
     check=contract.CHECKS,
     handler=InboxHandler(
         handle=stock,
-        claim=claim,
+        claims=claims,
         undone=undone,
         success="ssuccess",
         reply=reply,

@@ -69,6 +69,7 @@ class GroupConsumer:
     ) -> None:
         self._consumer = Consumer(dict(properties))
         self._gone: set[tuple[str, int]] = set()
+        self._owed: dict[tuple[str, int], int] = {}
         self._consumer.subscribe(
             list(topics),
             on_assign=lambda _, partitions: on_assign(partitions),
@@ -77,7 +78,9 @@ class GroupConsumer:
         )
 
     def _leave(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
-        self._gone.update((partition.topic, partition.partition) for partition in partitions)
+        for partition in partitions:
+            self._gone.add((partition.topic, partition.partition))
+            self._owed.pop((partition.topic, partition.partition), None)
         callback(partitions)
 
     def poll(self, *, records_max: int, timeout_s: float) -> list[Raw]:
@@ -95,9 +98,17 @@ class GroupConsumer:
             messages = [message for message in messages if (message.topic(), message.partition()) not in self._gone]
         return columns(messages + rest)
 
-    def commit(self, spans: Sequence[Span]) -> None:
-        """Commits the offset behind each span, synchronously. Raises `CommitRefused`."""
-        offsets = [TopicPartition(span.topic, span.partition, span.last_offset + 1) for span in spans]
+    def commit(self, spans: Sequence[Span] = ()) -> None:
+        """Commits the offset behind each span, and what an earlier refusal left owed, synchronously. Raises `CommitRefused`.
+
+        A refusal in the middle of a rebalance concerns partitions that may stay here: their offsets remain owed until
+        they are committed or the partition is given away. Otherwise the last batch of a load would never be committed.
+        """
+        for span in spans:
+            self._owed[span.topic, span.partition] = span.last_offset + 1
+        if not self._owed:
+            return
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._owed.items()]
         try:
             answer = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
@@ -105,6 +116,7 @@ class GroupConsumer:
         for partition in answer or ():
             if partition.error is not None:
                 raise CommitRefused(str(partition.error))
+        self._owed.clear()
 
     def committed(self, partitions: Partitions) -> dict[tuple[str, int], int]:
         """(topic, partition) → committed offset, 0 where there is none."""

@@ -13,7 +13,7 @@ def apply_once(batch: Batch, db: Transaction, handler: InboxHandler) -> Replies:
     The same message twice in one batch is handled once. A reply stands for every record, new or old, in the order of the
     batch: a crash between the database commit and the produce must not lose it for ever.
     """
-    claims = [handler.claim(key, value) for key, value in batch.rows()]
+    claims = handler.claims(batch)
     undone = {claim: step for claim in claims if (step := handler.undone(claim)) is not None}
     known = inbox.look_up([*dict.fromkeys([*claims, *undone.values()])], db)
     new: dict[Claim, int] = {}
@@ -28,18 +28,19 @@ def apply_once(batch: Batch, db: Transaction, handler: InboxHandler) -> Replies:
         decided = handler.handle(fresh, db)
         inbox.store(list(new), decided.outcomes, decided.balances_after, db=db, balance_type=handler.balance_type)
         known.update(zip(new, decided.outcomes, strict=True))
-    return _replies(batch, [known[claim] for claim in claims], handler)
+    return replies(batch, [known[claim] for claim in claims], handler)
 
 
 def apply_always(batch: Batch, db: Transaction, handler: InboxHandler) -> Replies:
     """The same without an inbox: every record is handled, and a compensation takes its step for having succeeded."""
-    claims = [handler.claim(key, value) for key, value in batch.rows()]
+    claims = handler.claims(batch)
     prior = [handler.success if handler.undone(claim) is not None else None for claim in claims]
     decided = handler.handle(batch.take(range(len(batch)), prior=prior), db)
-    return _replies(batch, list(decided.outcomes), handler)
+    return replies(batch, list(decided.outcomes), handler)
 
 
-def _replies(batch: Batch, outcomes: list[str], handler: InboxHandler) -> Replies:
+def replies(batch: Batch, outcomes: list[str], handler: InboxHandler) -> Replies:
+    """One reply a record, under the record's own key."""
     keys = [f"{order_id}_{tr}" for order_id, tr in batch.keys]
     values = [handler.reply(value, outcome) for value, outcome in zip(batch.values, outcomes, strict=True)]
     return Replies([Outgoing(handler.reply_topic, keys, values)])

@@ -1,7 +1,8 @@
-"""What a worker tells whoever watches it: batches with their times, delivery reports, events. Watching changes nothing.
+"""What a worker tells whoever watches it: batches with their times, delivery reports, events. Watching changes
+nothing.
 
-The system does not know that it is measured: it calls an observer that is `NullObserver` unless one is injected. All times are
-CLOCK_MONOTONIC nanoseconds (`time.monotonic_ns()`), 0 = this step did not happen.
+The system does not know that it is measured: it calls an observer that is `NullObserver` unless one is injected. All
+times are CLOCK_MONOTONIC nanoseconds (`time.monotonic_ns()`), 0 = this step did not happen.
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,9 @@ class Observer(Protocol):
     """Called from the worker's own thread, or from several threads of one process; must not block."""
 
     def batch(self, spans: Sequence[Span], times: Times, *, generation: int, transaction: str | None) -> None:
-        """One batch has ended. `generation` is the group's; `transaction` names the Kafka transaction, None without one."""
+        """One batch has ended. `generation` is the group's; `transaction` names the Kafka transaction, None without
+        one.
+        """
 
     def acknowledged(
         self,
@@ -36,7 +39,9 @@ class Observer(Protocol):
         errors: Sequence[str | None] | None,
         transaction: str | None,
     ) -> None:
-        """Delivery reports as columns, once a topic and flush; `errors` is None when nothing failed; offset -1 = unknown."""
+        """Delivery reports as columns, once a topic and flush; `errors` is None when nothing failed; offset -1 =
+        unknown.
+        """
 
     def event(self, event: str, **fields: object) -> None:
         """Something happened once, such as `process-ready` or `partitions-assigned`; fields are JSON values."""

@@ -35,18 +35,20 @@ class Replies:
 class InboxHandler:
     """A handler behind an inbox: the runtime hands it only what is new and answers the rest from the stored outcomes.
 
-    `handle(commands, db)` decides each record. `claim(key, value)` is the logical message, pure. `undone(claim)` is the claim
-    of the step that a compensation undoes, or None. `reply(value, outcome)` is the record sent for it.
+    `handle(commands, db)` decides each record. `claims(batch)` names the logical message of each, pure. `undone(claim)` is
+    the claim of the step that a compensation undoes, or None. `reply(value, outcome)` is the record sent for it. `apply`
+    is how a batch meets the inbox, None: as the guarantee says (a wrong system's otherwise).
     """
 
     handle: Callable[[Batch, Transaction], Outcomes]
-    claim: Callable[[Any, Any], Claim]
+    claims: Callable[[Batch], list[Claim]]
     undone: Callable[[Claim], Claim | None]
     success: str
     """The outcome that a compensation may undo; assumed for it where the guarantee keeps no inbox."""
     reply: Callable[[Any, str], bytes]
     reply_topic: str
     balance_type: BalanceType = "bigint"
+    apply: "Callable[[Batch, Transaction, InboxHandler], Replies] | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,8 +138,7 @@ class Worker:
             self._rebuilt = False
             self._watermark.publish_all_moved(self._producer)
         if not raws:
-            if not self._producer.is_idle():
-                self._acknowledge()
+            self._settle()
             return Ended.EMPTY
         flight = self._flight = _Flight(raws, times=Times(polled_ns=time.monotonic_ns()))
         for raw in raws:
@@ -150,6 +149,15 @@ class Worker:
             if len(batch):
                 flight.batches.append(batch)
         return Ended.DONE
+
+    def _settle(self) -> None:
+        """What an idle worker still has to do: hear of its last records, and commit what was refused in a rebalance."""
+        if not self._producer.is_idle():
+            self._acknowledge()
+        try:
+            self._consumer.commit()
+        except CommitRefused as error:
+            self._observer.event("commit-refused", reason=str(error))
 
     def _state(self) -> Ended:
         flight = self._flight
@@ -175,7 +183,7 @@ class Worker:
             replies = handler.handle(batch, self._db, self._watermark.partitions)
             self._flight.change = replies.change
         else:
-            apply = apply_once if self._settings.guarantee.inbox else apply_always
+            apply = handler.apply or (apply_once if self._settings.guarantee.inbox else apply_always)
             replies = apply(batch, self._db, handler)
         self._flight.outgoing += replies.outgoing
 

@@ -1,0 +1,85 @@
+"""The low watermark never passes a half-finished transaction and is never pinned behind a finished one."""
+
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from system.runtime.pending import Half, PartitionPending, PendingChange, apply_change, rebuild
+
+Log = Sequence[tuple[str, str]]
+"""(transaction, half) of each record."""
+
+
+def fold(log: Log) -> PartitionPending:
+    """The state after reading the whole log once, as the service does."""
+    state = PartitionPending()
+    pending = {0: state}
+    decided: set[str] = set()
+    for offset, (key, half) in enumerate(log):
+        change = PendingChange([], [], set())
+        seen = state.halves.get(key)
+        if key in decided:
+            change.skipped.add(0)
+        elif seen is None:
+            change.opened.append((0, key, Half(offset, half, None)))
+        elif seen.name != half:
+            change.closed.append((0, key))
+            decided.add(key)
+        for partition in apply_change(pending, change, {0: offset + 1}):
+            pending[partition].published = pending[partition].low()
+    return state
+
+
+def decided_in(log: Log) -> set[str]:
+    return {key for key, half in log if (key, "stock" if half == "pay" else "pay") in log}
+
+
+LOGS = st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["pay", "stock"])), max_size=30)
+
+
+@settings(max_examples=500, deadline=None)
+@given(LOGS)
+def test_everything_below_the_published_watermark_is_finished(log: list[tuple[str, str]]) -> None:
+    published = fold(log).published or 0
+    assert all(key in decided_in(log) for key, _ in log[:published])
+
+
+@settings(max_examples=500, deadline=None)
+@given(LOGS)
+def test_a_rebuild_from_the_watermark_gives_back_what_was_half_finished(log: list[tuple[str, str]]) -> None:
+    before = fold(log)
+    low = before.published or 0
+    records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)][low:]
+    after = rebuild(records, decided_in(log), pos=len(log), published=before.published)
+    assert after.halves == before.halves
+    assert after.low() == before.low()
+
+
+def test_the_sources_wording_leaves_a_phantom_that_pins_the_watermark() -> None:
+    log = [("A", "pay"), ("T", "pay"), ("A", "stock"), ("X", "pay"), ("T", "stock")]
+    records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)][3:]
+    leaking = rebuild(records, set(), pos=5, published=3)
+    right = rebuild(records, {"A", "T"}, pos=5, published=3)
+    assert list(leaking.halves) == ["X", "T"]
+    assert list(right.halves) == ["X"]
+
+
+def test_acknowledgements_of_compensations_take_no_part() -> None:
+    state = rebuild([(0, "A", None, ["canok", 1])], set(), pos=1, published=0)
+    assert not state.halves
+    assert state.low() == 1
+
+
+def test_nothing_is_published_when_a_transaction_that_is_not_the_oldest_finishes() -> None:
+    pending = {0: PartitionPending(published=0)}
+    opened = [(0, "A", Half(0, "pay", None)), (0, "B", Half(1, "pay", None))]
+    assert apply_change(pending, PendingChange(opened, [], set()), {0: 2}) == []
+    assert apply_change(pending, PendingChange([], [(0, "B")], set()), {0: 3}) == []
+    assert apply_change(pending, PendingChange([], [(0, "A")], set()), {0: 4}) == [0]
+    assert pending[0].low() == 4
+
+
+def test_a_skipped_record_corrects_a_watermark_that_a_crash_left_behind() -> None:
+    pending = {0: PartitionPending(published=2)}
+    assert apply_change(pending, PendingChange([], [], {0}), {0: 9}) == [0]
