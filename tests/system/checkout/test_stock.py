@@ -1,0 +1,60 @@
+"""The stock handler: all items of an order or none, and back only what was taken."""
+
+from collections.abc import Callable
+
+import pytest
+
+from system.checkout.contract import STOCK
+from system.checkout.stock import stock
+from system.kafka.batch import Batch
+from system.store.postgres import Transaction
+
+Open = Callable[[str], Transaction]
+Lines = list[list[object]]
+
+
+def batch(*commands: tuple[str, str, Lines], prior: tuple[str | None, ...] = ()) -> Batch:
+    keys = [(order, 1) for order, _, _ in commands]
+    values = [[kind, lines] for _, kind, lines in commands]
+    return Batch(STOCK, [0] * len(commands), list(range(len(commands))), keys, values, prior=prior)
+
+
+@pytest.fixture
+def db(open_db: Open) -> Transaction:
+    connection = open_db("stock")
+    connection.execute("INSERT INTO items VALUES ('a', 10, 1), ('b', 1, 1)")
+    connection.commit()
+    return connection
+
+
+def left(db: Transaction) -> dict[str, int]:
+    return dict(db.execute("SELECT item_id, stock FROM items").fetchall())
+
+
+def test_an_order_that_fails_for_one_item_leaves_the_others_to_the_next(db: Transaction) -> None:
+    answer = stock(batch(("1", "decrement", [["a", 9], ["b", 2]]), ("2", "decrement", [["a", 10]])), db)
+    assert answer.outcomes == ["sfail", "ssuccess"]
+    assert answer.balances_after == ["[10,1]", "[0]"]
+    assert left(db) == {"a": 0, "b": 1}
+
+
+def test_the_last_unit_is_sold_once(db: Transaction) -> None:
+    answer = stock(batch(("1", "decrement", [["b", 1]]), ("2", "decrement", [["b", 1]])), db)
+    assert answer.outcomes == ["ssuccess", "sfail"]
+
+
+def test_an_unknown_item_fails_the_order(db: Transaction) -> None:
+    answer = stock(batch(("1", "decrement", [["a", 1], ["nothing", 1]])), db)
+    assert answer.outcomes == ["sfail"]
+    assert answer.balances_after == ["[10,null]"]
+    assert left(db)["a"] == 10
+
+
+def test_an_increment_puts_back_only_what_was_taken(db: Transaction) -> None:
+    commands = batch(("1", "increment", [["a", 3]]), ("2", "increment", [["a", 3]]), prior=("ssuccess", "sfail"))
+    assert stock(commands, db).outcomes == ["incok", "incok"]
+    assert left(db)["a"] == 13
+
+
+def test_an_order_without_items_always_succeeds(db: Transaction) -> None:
+    assert stock(batch(("1", "decrement", [])), db).outcomes == ["ssuccess"]
