@@ -1,0 +1,180 @@
+"""`choreobench`: the command line. It parses, calls the stages and turns what they raise into one line and an exit code."""
+
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bench import listing, standard
+from bench.check import check as check_run
+from bench.check import exit_code
+from bench.cluster import keeper
+from bench.cluster.errors import ServerUnavailable
+from bench.display import Display
+from bench.measure import measure
+from bench.options import Options, UsageError, resolve
+from bench.recording.errors import RecordingFailed
+from bench.stages import ReportFailed, report, run_all
+from bench.summary import print_summary
+from system.kafka.config import BadClientConfig
+from verifiers.recording import BadRecording
+
+USAGE, UNAVAILABLE, INTERRUPTED = 64, 69, 130
+
+console = Console(stderr=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="choreobench")
+def choreobench() -> None:
+    """Drive event-driven systems hard on real Kafka and PostgreSQL, and prove from what they left behind that every unit of
+    money and stock came out right.
+
+    Exit codes: 0 valid, 1 safety, 2 unknown, 3 performance regression, 4 measurement invalid, 5 liveness, 64 usage,
+    69 a server could not be started or reached.
+    """
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda function: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), function)
+
+
+_servers = _options(
+    click.option("--brokers", type=click.IntRange(1, 3), default=1, show_default=True, help="1 or 3 brokers of our own."),
+    click.option("--bootstrap-servers", metavar="HOST:PORT,…", help="Use this cluster instead of starting one."),
+    click.option("--client-config", type=click.Path(path_type=Path), help="librdkafka properties (SASL, TLS), name=value."),
+    click.option("--dsn", help="Use this PostgreSQL instead of starting one."),
+)
+
+
+@choreobench.command(epilog="Example: choreobench run checkout --rate 5000 --duration-s 30 --seed 1")
+@click.argument("scenario")
+@click.option("--guarantee", default="idempotent", show_default=True, help="How the worker loop orders its steps.")
+@click.option("--fault", metavar="PLAN", help="none, or crash:SERVICE@POINT#N, several joined by +.  [default: none]")
+@click.option("--rate", default="2000", show_default=True, help="Operations a second, or max: closed loop at full speed.")
+@click.option("--arrival", default="poisson", show_default=True, help="constant, poisson, step or burst.")
+@click.option("--operations", type=int, help="How many operations, warm-up included.  [default: 100000]")
+@click.option("--duration-s", type=float, help="How long to measure instead, behind the warm-up.")
+@click.option("--warmup-s", type=float, default=3.0, show_default=True, help="Seconds of the schedule that do not count.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes workload and arrivals repeat.  [default: drawn]")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A knob of the scenario; `list` shows them.")
+@click.option("--partitions", type=int, default=4, show_default=True, help="Partitions of each data topic.")
+@click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
+@click.option("--broken", metavar="NAME", help="Run a wrong system, which must be caught; `list` shows them.")
+@click.option("--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change.")
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
+@_servers
+def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
+    """One run of SCENARIO: a run folder, checked and reported."""
+    options = Options(**typed)
+    spec = resolve(options)
+    console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}", highlight=False)
+    with Display(console) as display:
+        verdicts = run_all(spec, options.wanted(), command=command_line(spec.seed), display=display)
+    print_summary(console, spec.path, verdicts)
+    return exit_code(verdicts)
+
+
+@choreobench.command(epilog="Example: choreobench check runs/latest")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+def check(folder: Path) -> int:
+    """Measure and judge a run folder again, from its files alone."""
+    measure(folder)
+    verdicts = check_run(folder)
+    print_summary(console, folder, verdicts)
+    return exit_code(verdicts)
+
+
+@choreobench.command("report", epilog="Example: choreobench report runs/latest")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+def report_command(folder: Path) -> int:
+    """Render a run folder's page again, from its files alone."""
+    console.print(str(report(folder)), highlight=False)
+    return 0
+
+
+@choreobench.command("list", epilog="Example: choreobench list")
+def list_command() -> int:
+    """Scenarios, guarantees, faults, broken systems, checkers and knobs, read from the code."""
+    listing.print_all(console)
+    return 0
+
+
+@choreobench.command(epilog="Example: choreobench up --brokers 3")
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True)
+@click.option("--kafka-port", type=click.IntRange(1, 65535), help="The first broker's port.  [default: a free one]")
+@click.option("--postgres-port", type=click.IntRange(1, 65535), help="[default: a free one]")
+def up(brokers: str, kafka_port: int | None, postgres_port: int | None) -> int:
+    """Start Kafka and PostgreSQL to play with; they run until `down`."""
+    endpoints = keeper.up(brokers=int(brokers), kafka_port=kafka_port, postgres_port=postgres_port)
+    console.print(f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}", highlight=False)
+    return 0
+
+
+@choreobench.command(epilog="Example: choreobench down")
+def down() -> int:
+    """Stop what `up` started."""
+    console.print("stopped" if keeper.down() else "nothing is up", highlight=False)
+    return 0
+
+
+@choreobench.command(epilog="Example: choreobench status")
+def status() -> int:
+    """Show what `up` started."""
+    endpoints = keeper.status()
+    line = f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}" if endpoints else "nothing is up"
+    console.print(line, highlight=False)
+    return 0
+
+
+@choreobench.command(epilog="Example: choreobench bench --profile smoke")
+@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(standard.PROFILES)}.")
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
+def bench(profile: str, out: Path) -> int:
+    """The standard bench: what `make bench` runs."""
+    return standard.bench(profile, out=out, console=console)
+
+
+def command_line(seed: int) -> str:
+    """The command that repeats this run: as typed, with the seed that was drawn."""
+    words = ["choreobench", *sys.argv[1:]]
+    return shlex.join(words if "--seed" in words else [*words, "--seed", str(seed)])
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code of the command; every foreseeable failure is one line on standard error."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return int(choreobench(args=argv, standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), USAGE)
+    except (UsageError, BadClientConfig, BadRecording) as error:
+        return _fail(str(error), USAGE)
+    except (ServerUnavailable, RecordingFailed) as error:
+        return _fail(str(error), UNAVAILABLE)
+    except ReportFailed as error:
+        return _fail(str(error), 2)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted; everything that was started has been stopped", INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"choreobench: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

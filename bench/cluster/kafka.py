@@ -1,0 +1,157 @@
+"""Apache Kafka brokers in KRaft mode: one or three nodes that are broker and controller at once.
+
+The settings are those of a small but honest cluster: three copies and two in sync where there are three nodes, nothing
+created by accident, nothing deleted while a run looks at it. The coordinators' own topics are small (their partitions
+are loaded at every start), and the floors of session timeouts are low, so that a test may choose a short one.
+"""
+
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.cluster.ports import HOST, free_ports, require_free
+from bench.cluster.process import Process, start
+
+COORDINATOR_PARTITIONS: Final = 4
+HEAP_MIB: Final = {1: 1024, 3: 512}
+BROKER_COUNTS: Final = tuple(HEAP_MIB)
+
+ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
+"""The brokers' whole environment: KAFKA_* and JAVA_TOOL_OPTIONS of the user's shell would change what is measured."""
+
+LOGGING: Final = """\
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = [%d] %p %m (%c{1})%n
+rootLogger.level = info
+rootLogger.appenderRef.out.ref = out
+logger.config.name = org.apache.kafka.common.config
+logger.config.level = warn
+"""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One broker-controller: `number` from 1, its two ports, and the folder of all its files."""
+
+    number: int
+    port: int
+    controller_port: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"broker-{self.number}"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    @property
+    def logging(self) -> Path:
+        return self.folder / "log4j2.properties"
+
+
+def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
+    """A node's `server.properties`: Kafka's own names and values."""
+    copies = str(len(nodes))
+    in_sync = "2" if len(nodes) > 1 else "1"
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(node.number),
+        "controller.quorum.voters": ",".join(f"{each.number}@{HOST}:{each.controller_port}" for each in nodes),
+        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "log.dirs": str(node.data),
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "log.retention.ms": "-1",
+        "offsets.topic.replication.factor": copies,
+        "offsets.topic.num.partitions": str(COORDINATOR_PARTITIONS),
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": str(COORDINATOR_PARTITIONS),
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        "group.consumer.min.session.timeout.ms": "1000",
+        "group.consumer.min.heartbeat.interval.ms": "100",
+        # The data is thrown away with the folder; only a clean end of the process matters.
+        "controlled.shutdown.enable": "false",
+    }
+
+
+def cluster_id() -> str:
+    """A new id in the form that Kafka wants: 16 random bytes, base64url without padding."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def write_files(node: Node, nodes: Sequence[Node]) -> None:
+    """The node's folder with its settings and its logging."""
+    (node.folder / "tmp").mkdir(parents=True)
+    lines = (f"{name}={value}\n" for name, value in settings(node, nodes).items())
+    node.properties.write_text("".join(lines))
+    node.logging.write_text(LOGGING)
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """The nodes of one cluster and what runs them: a `java` program and Kafka's jars."""
+
+    nodes: tuple[Node, ...]
+    java: Path
+    class_path: tuple[Path, ...]
+
+    @property
+    def bootstrap(self) -> str:
+        """`bootstrap.servers` of the cluster."""
+        return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+
+    def start_formats(self, logs: Path) -> Iterator[Process]:
+        """Write each node's files and start Kafka's tool that prepares its data folder; the tools end by themselves."""
+        identity = cluster_id()
+        for node in self.nodes:
+            write_files(node, self.nodes)
+            argv = self._argv(node, ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"))
+            tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "-c", str(node.properties))
+            log = logs / f"{node.name}.log"
+            yield start((*argv, *tool), name=f"format of {node.name}", log=log, env=ENVIRONMENT)
+
+    def start(self, logs: Path) -> Iterator[Process]:
+        """Start each node; they serve when `bench.cluster.ready` says so."""
+        heap_mib = HEAP_MIB[len(self.nodes)]
+        heap = (f"-Xmx{heap_mib}m", f"-Xms{heap_mib}m", "-XX:+ExitOnOutOfMemoryError")
+        collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
+        for node in self.nodes:
+            argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
+            yield start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+
+    def _argv(self, node: Node, flags: Sequence[str]) -> tuple[str, ...]:
+        # Without the first two, files outside the node's folder would stay behind a killed process.
+        places = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={node.folder / 'tmp'}")
+        quiet = ("-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={node.logging}")
+        return (str(self.java), *flags, *places, *quiet, "-cp", ":".join(map(str, self.class_path)))
+
+
+def choose_nodes(count: int, first_port: int | None, folder: Path) -> tuple[Node, ...]:
+    """`count` nodes on `first_port` and those that follow, or on free ports. Raises `ServerUnavailable`."""
+    chosen = range(first_port, first_port + count) if first_port is not None else ()
+    ports = [require_free(port, server="Kafka") for port in chosen]
+    free = iter(port for port in free_ports(3 * count) if port not in ports)
+    return tuple(
+        Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}")
+        for number in range(1, count + 1)
+    )

@@ -1,0 +1,142 @@
+"""Starting Kafka and PostgreSQL side by side: prepare both, launch both, wait until both serve."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.cluster import kafka, postgres
+from bench.cluster.cache import cache_folder
+from bench.cluster.endpoints import Endpoints, Wanted, obituary
+from bench.cluster.errors import ServerUnavailable
+from bench.cluster.jars import kafka_jars
+from bench.cluster.java import find_java
+from bench.cluster.ports import free_ports, require_free
+from bench.cluster.process import Process
+from bench.cluster.ready import await_kafka, await_postgres
+from bench.waiting import DeadlineExceeded, wait_until
+
+Say = Callable[[str], None]
+"""Told what is being done, a short line each."""
+
+TOOL_S: Final = 60.0
+ATTEMPTS: Final = 3
+IN_USE: Final = b"Address already in use"
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: what is wanted, where it may write, and the list of processes that the caller puts away."""
+
+    wanted: Wanted
+    client: Mapping[str, str]
+    data: Path
+    logs: Path
+    running: list[Process]
+    say: Say
+
+
+@dataclass(frozen=True)
+class _Servers:
+    """What is to be started; None where the user named one."""
+
+    brokers: kafka.Brokers | None
+    database: postgres.Database | None
+
+    def __str__(self) -> str:
+        return " and ".join(["Kafka"] * (self.brokers is not None) + ["PostgreSQL"] * (self.database is not None))
+
+
+def start_servers(start: Start, *, stop: Callable[[Sequence[Process]], None]) -> Endpoints:
+    """Start what is wanted; again on other ports where somebody was quicker to take one. Raises `ServerUnavailable`."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return _attempt(start, start.data / str(attempt))
+        except ServerUnavailable:
+            if not _collided(start):
+                raise
+            start.say("a port was taken by somebody else: again on others")
+            stop(start.running)
+            start.running.clear()
+    return _attempt(start, start.data / str(ATTEMPTS))
+
+
+def _collided(start: Start) -> bool:
+    """Whether a server found a port taken that was chosen here, and not by the user."""
+    chosen = start.wanted.kafka_port is None and start.wanted.postgres_port is None
+    return chosen and any(IN_USE in process.log.read_bytes() for process in start.running)
+
+
+def _attempt(start: Start, place: Path) -> Endpoints:
+    # Another user's PostgreSQL must reach its folder in here.
+    place.mkdir()
+    place.chmod(0o711)
+    servers = _choose(start.wanted, place)
+    start.say(f"preparing {servers}")
+    _prepare(servers, start.logs)
+    start.say(f"starting {servers}")
+    brokers, database = servers.brokers, servers.database
+    if database:
+        idle_ms = start.wanted.idle_in_transaction_ms
+        start.running.append(postgres.start_server(database, idle_in_transaction_ms=idle_ms, logs=start.logs))
+    if brokers:
+        # `extend` takes them one by one, so an interruption finds each that was started in the list.
+        start.running.extend(brokers.start(start.logs))
+    if database:
+        await_postgres(database.dsn, start.running)
+    if brokers:
+        await_kafka(brokers.bootstrap, [each for each in start.running if each.name != postgres.NAME])
+    return _endpoints(start, servers)
+
+
+def _choose(wanted: Wanted, place: Path) -> _Servers:
+    """Programs, ports and folders of the servers that are not named."""
+    brokers = database = None
+    if wanted.bootstrap is None:
+        java, jars = find_java(), kafka_jars(cache_folder())
+        nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place)
+        brokers = kafka.Brokers(nodes, java.program, tuple(jars))
+    if wanted.dsn is None:
+        named = wanted.postgres_port
+        port = free_ports(1)[0] if named is None else require_free(named, server="PostgreSQL")
+        database = postgres.prepare(place / postgres.NAME, port)
+    return _Servers(brokers, database)
+
+
+def _prepare(servers: _Servers, logs: Path) -> None:
+    """Format every node and make the database's files, all at once."""
+    tools: list[Process] = []
+    try:
+        if servers.database:
+            tools.append(postgres.start_initdb(servers.database, logs=logs))
+        if servers.brokers:
+            tools.extend(servers.brokers.start_formats(logs))
+        wait_until(lambda: _all_done(tools), deadline_s=TOOL_S, why="the servers' folders to be prepared", poll_s=0.01)
+    except DeadlineExceeded as error:
+        raise ServerUnavailable(str(error)) from error
+    finally:
+        for tool in tools:
+            tool.kill()
+
+
+def _all_done(tools: Iterable[Process]) -> bool:
+    codes = [(tool, tool.poll()) for tool in tools]
+    for tool, code in codes:
+        if code:
+            raise ServerUnavailable(obituary(tool))
+    return all(code == 0 for _, code in codes)
+
+
+def _endpoints(start: Start, servers: _Servers) -> Endpoints:
+    brokers, database = servers.brokers, servers.database
+    folders = {node.name: node.data for node in brokers.nodes} if brokers else {}
+    if database:
+        folders[postgres.NAME] = database.data
+    return Endpoints(
+        bootstrap=brokers.bootstrap if brokers else start.wanted.bootstrap or "",
+        client=start.client,
+        dsn=database.dsn if database else start.wanted.dsn or "",
+        processes=tuple(start.running),
+        folders=folders,
+        owned=bool(brokers and database),
+    )

@@ -1,0 +1,46 @@
+"""`choreobench list`: what there is to choose from, read from the code."""
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.scenario import Scenario, scenarios
+from system.runtime.guarantees import GUARANTEES, failpoints
+
+
+def print_all(console: Console) -> None:
+    """Scenarios with their knobs, checkers and broken systems; guarantees; faults."""
+    for scenario in scenarios().values():
+        _print_scenario(console, scenario)
+
+
+def _print_scenario(console: Console, scenario: Scenario) -> None:
+    console.print(f"\n[bold]scenario {scenario.name}[/bold]  {scenario.story}", highlight=False)
+    for name in scenario.guarantees:
+        steps = " → ".join(GUARANTEES[name].steps)
+        console.print(f"  guarantee [bold]{name}[/bold]  {steps}", highlight=False)
+    console.print("  fault [bold]none[/bold]  nothing goes wrong", highlight=False)
+    points = {service: failpoints(GUARANTEES[scenario.guarantees[0]]) for service in scenario.services}
+    for service, names in {**points, **scenario.client_failpoints}.items():
+        legal = ", ".join(names)
+        console.print(
+            f"  fault [bold]crash:{service}@POINT#N[/bold]  SIGKILL at the N-th passing of POINT: {legal}", highlight=False
+        )
+    _print_rows(console, "broken systems (--broken)", [(name, one.story) for name, one in scenario.broken.items()])
+    _print_rows(
+        console, "checkers", [(one.name, f"{one.gate}: {_sentence(one.function.__doc__)}") for one in scenario.checkers]
+    )
+    rows = [(k.name, f"{k.default:g} {k.unit}, {k.least:g} to {k.most:g}. {k.doc}") for k in scenario.knobs]
+    _print_rows(console, "knobs (--set NAME=VALUE)", rows)
+
+
+def _print_rows(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False, title_style="bold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column()
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split(".")[0].split())

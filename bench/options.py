@@ -1,0 +1,182 @@
+"""The options of `run`, checked as a whole and resolved into a `RunSpec`: what cannot be is refused before anything starts."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.cluster.endpoints import Wanted
+from bench.runner import folder_of
+from bench.scenario import Broken, Scenario, scenarios
+from bench.spec import DRAIN_DEADLINE_S, RunSpec
+from loadgen import arrival
+from system.runtime.failpoints import BadFaultPlan, parse
+from system.runtime.guarantees import GUARANTEES, failpoints
+
+DEFAULT_OPERATIONS = 100_000
+DEFAULT_RATE_PER_S = 2_000.0
+RATE_MAX_PER_S = 1e7
+WINDOW = 8_000
+WARM_UP_SHARE_OF_MAX = 0.05
+SESSION_TIMEOUT_MS = 6_000
+
+
+class UsageError(ValueError):
+    """An option that cannot be; one line that names what was wrong and what is legal. Exit code 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options as typed; None where the default depends on others."""
+
+    scenario: str
+    guarantee: str = "idempotent"
+    fault: str | None = None
+    rate: str = f"{DEFAULT_RATE_PER_S:g}"
+    arrival: str = "poisson"
+    operations: int | None = None
+    duration_s: float | None = None
+    warmup_s: float = 3.0
+    seed: int | None = None
+    settings: Sequence[str] = ()
+    partitions: int = 4
+    brokers: int = 1
+    workers: Sequence[str] = ()
+    broken: str | None = None
+    replay: bool = False
+    out: Path = Path("runs")
+    bootstrap_servers: str | None = None
+    client_config: Path | None = None
+    dsn: str | None = None
+
+    def wanted(self) -> Wanted:
+        """The servers to start or to reach."""
+        return Wanted(
+            brokers=self.brokers, bootstrap=self.bootstrap_servers, client_config=self.client_config, dsn=self.dsn
+        )
+
+
+def one_of(what: str, name: str, legal: Sequence[str]) -> str:
+    """`name`, if it is legal."""
+    if name not in legal:
+        raise UsageError(f"unknown {what} {name!r}; legal: {', '.join(legal)}")
+    return name
+
+
+def resolve(options: Options) -> RunSpec:
+    """The run that these options mean, with its new folder. Raises `UsageError`."""
+    scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
+    one_of("guarantee", options.guarantee, scenario.guarantees)
+    broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
+    fault = options.fault or (broken.fault if broken else "none")
+    _check_fault(fault, scenario, options.guarantee)
+    settings = {**(broken.settings if broken else {}), **_pairs("--set", options.settings)}
+    rate_per_s = _rate(options.rate)
+    operations, warm_up = _size(options, rate_per_s)
+    try:
+        scenario.parse_settings(settings)
+        arrival.schedule(options.arrival, rate_per_s=rate_per_s or 1.0, operations=1, seed=0)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    slug = "-".join((scenario.name, options.guarantee, _slug(fault), f"s{seed}"))
+    return RunSpec(
+        scenario=scenario.name,
+        guarantee=options.guarantee,
+        fault=fault,
+        broken=options.broken,
+        seed=seed,
+        prefix=f"r{secrets.token_hex(4)}-",
+        folder=str(folder_of(options.out, slug).absolute()),
+        operations=operations,
+        warm_up=warm_up,
+        rate_per_s=rate_per_s,
+        arrival=options.arrival,
+        settings=settings,
+        partitions=_within("--partitions", options.partitions, 1, 1000),
+        brokers=options.brokers,
+        workers=_workers(options.workers, scenario),
+        replay=options.replay,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        drain_deadline_s=_drain_deadline_s(broken),
+        window=WINDOW,
+    )
+
+
+def _drain_deadline_s(broken: Broken | None) -> float:
+    return broken.drain_deadline_s if broken and broken.drain_deadline_s else DRAIN_DEADLINE_S
+
+
+def _rate(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= RATE_MAX_PER_S:
+        raise UsageError(f"--rate {text}: legal: max, or operations a second above 0, up to {RATE_MAX_PER_S:g}")
+    return rate
+
+
+def _size(options: Options, rate_per_s: float | None) -> tuple[int, int]:
+    """(operations, of which warm-up)."""
+    if options.operations is not None and options.duration_s is not None:
+        raise UsageError("--operations and --duration-s exclude each other: the rate makes one of the other")
+    if options.warmup_s < 0:
+        raise UsageError(f"--warmup-s {options.warmup_s:g}: legal: 0 or more seconds")
+    if options.duration_s is not None:
+        if rate_per_s is None:
+            raise UsageError("--duration-s needs a rate: with --rate max say how many --operations")
+        if not 0 < options.duration_s <= 86_400:
+            raise UsageError(f"--duration-s {options.duration_s:g}: legal: above 0, up to 86400 seconds")
+        warm_up = int(options.warmup_s * rate_per_s)
+        operations = arrival.operations_in(options.duration_s, rate_per_s=rate_per_s) + warm_up
+    else:
+        operations = options.operations if options.operations is not None else DEFAULT_OPERATIONS
+        share = int(operations * WARM_UP_SHARE_OF_MAX)
+        warm_up = share if rate_per_s is None else min(int(options.warmup_s * rate_per_s), operations // 2)
+    return _within("--operations", operations, 100, 100_000_000), warm_up
+
+
+def _within(option: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise UsageError(f"{option} {value}: legal: {least} to {most}")
+    return value
+
+
+def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{option} {text!r}: legal: NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def _workers(texts: Sequence[str], scenario: Scenario) -> Mapping[str, int]:
+    workers = dict.fromkeys(scenario.services, 1)
+    for service, count in _pairs("--workers", texts).items():
+        one_of("service", service, list(scenario.services))
+        if not count.isascii() or not count.isdigit() or not 1 <= int(count) <= 64:
+            raise UsageError(f"--workers {service}={count}: legal: 1 to 64 processes")
+        workers[service] = int(count)
+    return workers
+
+
+def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
+    points = {service: failpoints(GUARANTEES[guarantee]) for service in scenario.services} | dict(
+        scenario.client_failpoints
+    )
+    try:
+        crashes = parse(plan)
+    except BadFaultPlan as error:
+        raise UsageError(str(error)) from None
+    for crash in crashes:
+        one_of(f"service in fault {crash}:", crash.service, list(points))
+        one_of(f"failpoint of {crash.service} in fault {crash}:", crash.point, list(points[crash.service]))
+
+
+def _slug(fault: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in ".-" else "-" for letter in fault.lower())[:80]

@@ -1,0 +1,83 @@
+"""Makes the topics and schemas of a run, waits until its groups own their partitions, and removes them from foreign servers."""
+
+import string
+from collections.abc import Callable, Sequence
+
+import psycopg
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewTopic
+from psycopg import sql
+
+from bench.cluster.errors import ServerUnavailable
+from bench.recording.convert import read_events
+from bench.recording.positions import admin_client
+from bench.spec import RunSpec
+from bench.waiting import wait_until
+from system.kafka.config import Properties
+from system.runtime.decoding import DEAD_LETTER_SUFFIX
+
+REQUEST_S = 30.0
+OWNED_DEADLINE_S = 60.0
+
+
+def new_topics(spec: RunSpec) -> list[NewTopic]:
+    """Every topic of the scenario; each data topic has a dead-letter topic beside it."""
+    topics = []
+    for name, settings in spec.described().topics.items():
+        partitions = 1 if name.endswith(DEAD_LETTER_SUFFIX) else spec.partitions
+        config = {"min.insync.replicas": "2" if spec.brokers > 1 else "1", **settings}
+        topics.append(NewTopic(spec.prefix + name, partitions, spec.brokers, config=config))
+    return topics
+
+
+def create_topics(spec: RunSpec) -> None:
+    """Raises `ServerUnavailable` when the cluster refuses one."""
+    admin = admin_client(spec.connection)
+    for topic, created in admin.create_topics(new_topics(spec), operation_timeout=REQUEST_S).items():
+        try:
+            created.result(REQUEST_S)
+        except KafkaException as error:
+            raise ServerUnavailable(f"topic {topic} could not be made: {error.args[0].str()}") from None
+
+
+def create_schemas(spec: RunSpec) -> None:
+    """The scenario's tables, in schemas with the run's prefix. Raises `ServerUnavailable`."""
+    statements = string.Template(spec.described().tables_sql).substitute(prefix=spec.prefix)
+    try:
+        with psycopg.connect(spec.dsn, connect_timeout=10) as db:
+            db.execute(statements.encode())
+    except psycopg.Error as error:
+        raise ServerUnavailable(f"the tables could not be made: {str(error).splitlines()[0]}") from None
+
+
+def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
+    """Waits until the workers have said that every partition of their topics is theirs, rebuilt and all. `tend` is called
+    meanwhile. What the broker says of its groups is not enough: a member may still be reading back what it needs."""
+    wanted = {(topic, number) for topics in spec.groups().values() for topic in topics for number in range(spec.partitions)}
+
+    def owned() -> bool:
+        tend()
+        held: set[tuple[str, int]] = set()
+        for event in read_events(spec.path)[0]:
+            parts = {(event.get("topic"), number) for number in event.get("partitions", ())}
+            if event["event"] == "partitions-assigned":
+                held |= parts
+            elif event["event"] in ("partitions-revoked", "partitions-lost"):
+                held -= parts
+        return held >= wanted
+
+    wait_until(owned, deadline_s=OWNED_DEADLINE_S, why="every partition to be owned", poll_s=0.1)
+
+
+def remove(connection: Properties, dsn: str, prefix: str, groups: Sequence[str]) -> None:
+    """Deletes what the run made on servers that it did not start: topics, groups and schemas that begin with its prefix."""
+    admin = admin_client(connection)
+    topics = [topic for topic in admin.list_topics(timeout=REQUEST_S).topics if topic.startswith(prefix)]
+    for future in admin.delete_topics(topics, operation_timeout=REQUEST_S).values() if topics else ():
+        future.result(REQUEST_S)
+    for future in admin.delete_consumer_groups(list(groups), request_timeout=REQUEST_S).values():
+        future.exception(REQUEST_S)
+    with psycopg.connect(dsn, connect_timeout=10) as db:
+        rows = db.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (prefix,)).fetchall()
+        for (schema,) in rows:
+            db.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))

@@ -1,0 +1,98 @@
+"""Each topic from offset 0 to its last stable offset → `topics/<topic>.parquet`, rows sorted by partition and offset.
+
+Partitions are read one after the other, so the order costs no sort, and memory is bounded by a row group and the
+fetch queue.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from bench.recording.parquet import ROWS_A_GROUP, parquet_writer
+from bench.recording.positions import Client, admin_client, ends_of, partitions_of
+from bench.recording.reader import Columns, open_consumer, read_partition, without_cycles
+
+SCHEMA: Final = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp_ms", pa.int64()),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+        ("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
+    ]
+)
+
+
+def dump_topics(client: Client, topics: Sequence[str], folder: Path, *, stall_s: float = 30.0) -> dict[str, int]:
+    """Write a file for each of the full topic names into `folder`; the rows written by topic. A topic without content
+    has zero rows.
+
+    Raises `RecordingFailed` if a topic is missing, a broker refuses, or nothing moves for `stall_s`; no partial file
+    is left.
+    """
+    admin = admin_client(client)
+    partitions = partitions_of(admin, topics, deadline_s=stall_s)
+    ends = ends_of(admin, partitions, deadline_s=stall_s)
+    rows = dict.fromkeys(topics, 0)
+    consumer = open_consumer(client)
+    try:
+        with without_cycles():
+            for topic in topics:
+                numbers = [(one.partition, ends[topic, one.partition]) for one in partitions if one.topic == topic]
+                with parquet_writer(folder / f"{topic}.parquet", SCHEMA, plain=_PLAIN) as writer:
+                    for number, end in numbers:
+                        batches = read_partition(consumer, topic, number, end=end, stall_s=stall_s)
+                        for table in _groups(number, batches):
+                            writer.write_table(table, row_group_size=ROWS_A_GROUP)
+                            rows[topic] += table.num_rows
+    finally:
+        consumer.close()
+    return rows
+
+
+_PLAIN: Final = ("offset", "timestamp_ms", "key", "value", "headers")
+
+
+def _groups(partition: int, batches: Iterable[Columns]) -> Iterator[pa.Table]:
+    """Tables of about a row group each from batches of records."""
+    held: list[pa.Table] = []
+    rows = 0
+    for columns in batches:
+        held.append(_table(partition, columns))
+        rows += held[-1].num_rows
+        if rows >= ROWS_A_GROUP:
+            yield pa.concat_tables(held)
+            held, rows = [], 0
+    if rows:
+        yield pa.concat_tables(held)
+
+
+def _table(partition: int, columns: Columns) -> pa.Table:
+    size = len(columns.offsets)
+    return pa.table(
+        [
+            pa.array(np.full(size, partition, np.int32)),
+            pa.array(columns.offsets, pa.int64()),
+            pa.array(columns.timestamps_ms, pa.int64()),
+            pa.array(columns.keys, pa.binary()),
+            pa.array(columns.values, pa.binary()),
+            _headers(columns.headers),
+        ],
+        schema=SCHEMA,
+    )
+
+
+def _headers(headers: list[list[tuple[str, bytes | None]] | None]) -> pa.ListArray:
+    """A record without headers has an empty list, as on the wire."""
+    kind = SCHEMA.field("headers").type
+    if not any(headers):
+        offsets = pa.array(np.zeros(len(headers) + 1, np.int32))
+        return pa.ListArray.from_arrays(offsets, pa.array([], kind.value_type))
+    return pa.array(
+        [[{"key": name, "value": value} for name, value in one or ()] for one in headers],
+        kind,
+    )

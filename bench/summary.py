@@ -1,0 +1,79 @@
+"""What a run ends with on the terminal: the verdict first, then the headline figures, the anomalies, and where the report is."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.check import Verdicts
+
+STYLE = {"VALID": "bold green", "UNKNOWN": "bold yellow", "INVALID": "bold red"}
+SHOWN_A_KIND = 3
+
+
+def print_summary(console: Console, folder: Path, verdicts: Verdicts) -> None:
+    """Verdict, figures, anomalies (most telling ones), report."""
+    head = Text()
+    for gate in ("verdict", "safety", "liveness", "measurement"):
+        value = str(verdicts[gate])
+        label = "" if gate == "verdict" else f"{gate} "
+        head.append(f"{label}{value}  ", style=STYLE[value] if gate == "verdict" else "")
+    console.print(head)
+    _print_figures(console, folder, str(verdicts["verdict"]))
+    for checker in verdicts["checkers"]:
+        _print_checker(console, checker)
+    report = folder / "report.html"
+    console.print(f"report {report if report.exists() else 'not rendered yet: choreobench report ' + str(folder)}", soft_wrap=True, highlight=False)
+
+
+def _print_figures(console: Console, folder: Path, verdict: str) -> None:
+    path = folder / "measurements.json"
+    if not path.exists():
+        return
+    figures = orjson.loads(path.read_bytes())
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in headline(figures):
+        table.add_row(name, value, "" if verdict == "VALID" else f"({verdict})")
+    console.print(table)
+
+
+def headline(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """(what, figure with its unit) of the few that matter first; what a run does not carry is left out."""
+    sagas = figures.get("sagas") or {}
+    ratio = figures.get("ratio_sagas_to_produce_batch")
+    rows = [
+        ("sagas", _number(sagas.get("sagas_per_s"), "/s")),
+        ("of produce_batch alone", f"1/{1 / ratio:.1f}" if ratio else ""),
+        ("offered", _number(figures.get("offered_per_s"), "/s")),
+    ]
+    for name in ("response_latency_ms", "end_to_end_latency_ms", "wait_ms"):
+        found = figures.get(name) or {}
+        parts = [f"{key} {found[key]:,.1f} ms" for key in ("p50", "p99", "p99_9") if found.get(key) is not None]
+        rows.append((name.removesuffix("_ms").replace("_", " "), ", ".join(parts)))
+    rows.append(("unfinished", _number(figures.get("unfinished"), "")))
+    rows.append(("harness memory", _number(figures.get("harness_memory_mib_peak"), " MiB")))
+    return [(name, value) for name, value in rows if value]
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:,.0f}{unit}"
+
+
+def _print_checker(console: Console, checker: dict[str, Any]) -> None:
+    if checker["verdict"] == "VALID" and not checker["anomalies"]:
+        return
+    reason = f": {checker['reason']}" if checker.get("reason") else ""
+    console.print(Text(f"{checker['verdict']} {checker['checker']}{reason}", style=STYLE.get(checker["verdict"], "")))
+    shown: dict[str, int] = {}
+    for anomaly in checker["anomalies"]:
+        kind = anomaly["kind"]
+        shown[kind] = shown.get(kind, 0) + 1
+        if shown[kind] <= SHOWN_A_KIND:
+            tolerated = " (tolerated)" if anomaly["tolerated"] else ""
+            explanation = anomaly.get("explanation", "")
+            console.print(
+                f"  {kind}{tolerated} {anomaly['entity']} ×{anomaly['count']} {explanation}", highlight=False, markup=False
+            )

@@ -1,0 +1,68 @@
+"""The index of a folder of runs: one table, newest first, each line with its verdict and a link to its report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.measure.files import json_object
+from reports.headline import worst
+from reports.page import stylesheet, templates, write_page
+from reports.rounding import short, time_text
+from reports.surroundings import when
+
+TITLE: Final = "<title>choreobench · runs</title>"
+"""By which an index of ours is told from a page that someone else put beside the runs."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run as the index shows it; `link` is empty where the run has no report."""
+
+    run_id: str
+    when: str
+    scenario: str
+    guarantee: str
+    fault: str
+    broken: str
+    verdict: str
+    sagas_per_s: str
+    response_p99: str
+    end_to_end_p99: str
+    link: str
+
+
+def index(runs_folder: Path) -> Path:
+    """Render `index.html` into the folder of runs and return its path. Folders without a `run.json` are passed over."""
+    folders = [path for path in sorted(runs_folder.iterdir(), reverse=True) if path.is_dir() and not path.is_symlink()]
+    rows = [_row(path) for path in folders if (path / "run.json").is_file()]
+    page = templates().get_template("index.html").render(rows=rows, css=stylesheet())
+    return write_page(runs_folder / "index.html", page)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether an index may be written there: nothing stands there yet, or an index that this module wrote."""
+    return not path.exists() or TITLE in path.read_text(encoding="utf-8", errors="replace")
+
+
+def _row(folder: Path) -> Row:
+    run, verdicts = json_object(folder / "run.json"), json_object(folder / "verdicts.json")
+    measured = json_object(folder / "measurements.json")
+    return Row(
+        run_id=folder.name,
+        when=when(folder.name),
+        scenario=str(run.get("scenario") or "?"),
+        guarantee=str(run.get("guarantee") or "?"),
+        fault=str(run.get("fault") or "none"),
+        broken=str(run.get("broken") or ""),
+        verdict=worst(verdicts.get("verdict")),
+        sagas_per_s=short((measured.get("sagas") or {}).get("sagas_per_s")),
+        response_p99=_p99(measured, "response_latency_ms"),
+        end_to_end_p99=_p99(measured, "end_to_end_latency_ms"),
+        link=f"{folder.name}/report.html" if (folder / "report.html").is_file() else "",
+    )
+
+
+def _p99(measured: Mapping[str, Any], name: str) -> str:
+    """A closed loop claims no latency, so the index shows none."""
+    return short(None) if measured.get("closed_loop") else time_text((measured.get(name) or {}).get("p99"))

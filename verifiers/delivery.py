@@ -1,0 +1,137 @@
+"""L1, L3, L6: what was acknowledged is in the log, and the log is one: `lost-write`, `torn-transaction`, `inconsistent-offsets`.
+
+Loss is never inferred from a gap in offsets: control records leave gaps. What was acknowledged, or what a reader saw while the
+load ran, must be there for the reader that comes after it.
+"""
+
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, merged, not_applicable
+from verifiers.recording import Recording
+
+ROWS_A_BLOCK: Final = 1 << 16
+
+
+def acknowledged_records_are_there(recording: Recording) -> Finding:
+    """L1, L6: every acknowledged record is in the log, and of an aborted transaction nothing is visible."""
+    return merged(_acknowledged(recording, topic) for topic in recording.topics())
+
+
+def _acknowledged(recording: Recording, topic: str) -> Finding:
+    recording.once(
+        f"lost:{topic}",
+        f"""SELECT process, partition, "offset", transaction FROM acks
+            ANTI JOIN "topics/{topic}" USING (partition, "offset")
+            WHERE acks.topic = '{recording.prefix}{topic}' AND error IS NULL AND "offset" >= 0""",
+    )
+    examined = recording.number(
+        f"""SELECT count(*) FROM acks WHERE topic = '{recording.prefix}{topic}' AND error IS NULL AND "offset" >= 0"""
+    )
+    lost, torn = recording.rows(
+        f"""SELECT count(*) FILTER (WHERE transaction IS NULL), count(*) FILTER (WHERE transaction IN (
+               SELECT a.transaction FROM acks a JOIN "topics/{topic}" t USING (partition, "offset")
+               WHERE a.topic = '{recording.prefix}{topic}' AND a.transaction IS NOT NULL)) FROM "lost:{topic}" """
+    )[0]
+    counts = {kind: count for kind, count in (("lost-write", lost), ("torn-transaction", torn)) if count}
+    rows = recording.rows(
+        f'SELECT process, partition, "offset", transaction FROM "lost:{topic}" ORDER BY 2, 3 LIMIT {EXAMPLES_A_KIND}'
+    )
+    anomalies = tuple(
+        Anomaly(
+            "lost-write" if transaction is None else "torn-transaction",
+            f"{topic}[{partition}]@{offset}",
+            f"acknowledged to {process}, but no read_committed reader finds it",
+        )
+        for process, partition, offset, transaction in rows
+        if counts
+    )
+    return Finding({"acknowledged": examined}, counts, anomalies)
+
+
+def both_readers_saw_the_same(recording: Recording) -> Finding:
+    """L3: one value per offset: the reader during the run and the reader after it agree."""
+    topics = [topic for topic in recording.topics() if recording.has(f"live/{topic}")]
+    if not topics:
+        return not_applicable("no reader read along while the load ran")
+    return merged(_compare(recording, topic) for topic in topics)
+
+
+def _compare(recording: Recording, topic: str) -> Finding:
+    """Both dumps of one topic, a partition as an array by offset."""
+    seen = _live_hashes(recording, topic)
+    found: dict[str, list[tuple[int, int]]] = {"lost-write": [], "inconsistent-offsets": [], "unseen-live": [], "order": []}
+    compared = 0
+    last = (-1, -1)
+    for partitions, offsets, hashes in _dumped_hashes(recording, topic):
+        places = np.stack((partitions, offsets))
+        previous = np.concatenate(([last[0]], partitions[:-1])), np.concatenate(([last[1]], offsets[:-1]))
+        ordered = (partitions > previous[0]) | ((partitions == previous[0]) & (offsets > previous[1]))
+        found["order"] += _places(places, ~ordered)
+        last = (int(partitions[-1]), int(offsets[-1]))
+        for partition in np.unique(partitions).tolist():
+            known, values = seen.setdefault(partition, (np.zeros(0, np.int8), np.zeros(0, np.uint64)))
+            mine = np.flatnonzero((partitions == partition) & (offsets < len(known)))
+            at = offsets[mine]
+            compared += int(np.count_nonzero(known[at]))
+            found["inconsistent-offsets"] += _places(places[:, mine], (known[at] > 0) & (values[at] != hashes[mine]))
+            found["unseen-live"] += _places(places[:, mine], known[at] == 0)
+            known[at] = np.where(known[at] > 0, 2, known[at])
+    for partition, (known, _) in seen.items():
+        found["lost-write"] += [(partition, offset) for offset in np.flatnonzero(known == 1).tolist()]
+    return _told(topic, compared, found)
+
+
+_SENTENCES: Final = {
+    "lost-write": ("lost-write", "a reader saw it while the load ran, the reader after the run does not find it"),
+    "inconsistent-offsets": ("inconsistent-offsets", "the two readers saw different content at this offset"),
+    "unseen-live": ("inconsistent-offsets", "the reader during the run passed it over"),
+    "order": ("inconsistent-offsets", "the dump has this offset twice or out of order"),
+}
+
+
+def _told(topic: str, compared: int, found: dict[str, list[tuple[int, int]]]) -> Finding:
+    counts: dict[str, int] = {}
+    anomalies: list[Anomaly] = []
+    for cause, places in found.items():
+        kind, sentence = _SENTENCES[cause]
+        if places:
+            counts[kind] = counts.get(kind, 0) + len(places)
+        names = (f"{topic}[{partition}]@{offset}" for partition, offset in places[:EXAMPLES_A_KIND])
+        anomalies.extend(Anomaly(kind, name, sentence) for name in names)
+    return Finding({"records read twice": compared}, counts, tuple(anomalies))
+
+
+def _places(places: NDArray[Any], where: NDArray[Any]) -> list[tuple[int, int]]:
+    return [(int(partition), int(offset)) for partition, offset in places[:, np.flatnonzero(where)].T.tolist()]
+
+
+def _live_hashes(recording: Recording, topic: str) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
+    """Partition → (1 where an offset was seen, its hash), both indexed by offset."""
+    columns = recording.columns(f'SELECT partition, "offset", hash FROM "live/{topic}"')
+    hashes: dict[int, tuple[NDArray[Any], NDArray[Any]]] = {}
+    for partition in np.unique(columns["partition"]).tolist():
+        mine = columns["partition"] == partition
+        offsets = columns["offset"][mine]
+        known, values = np.zeros(int(offsets.max()) + 1, np.int8), np.zeros(int(offsets.max()) + 1, np.uint64)
+        known[offsets] = 1
+        values[offsets] = columns["hash"][mine]
+        hashes[partition] = known, values
+    return hashes
+
+
+def _dumped_hashes(recording: Recording, topic: str) -> Any:
+    """Blocks of (partition, offset, hash) of the dump in file order. zlib's crc32 costs less a value than numpy would."""
+    with pq.ParquetFile(recording.path(f"topics/{topic}")) as file:
+        for block in file.iter_batches(ROWS_A_BLOCK, columns=["partition", "offset", "key", "value"]):
+            keys, values = block.column(2), block.column(3)
+            halves = [
+                np.fromiter(map(crc32, column.fill_null(b"").to_pylist()), np.uint64, len(column)) for column in (keys, values)
+            ]
+            partitions = block.column(0).to_numpy().astype(np.int64)
+            if len(partitions):
+                yield partitions, block.column(1).to_numpy(), halves[0] << np.uint64(32) | halves[1]

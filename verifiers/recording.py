@@ -1,0 +1,212 @@
+"""A run folder opened as columns: a DuckDB view a file, nothing loaded until a checker asks, nothing judged here.
+
+Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`, `"tables/pay.users"`,
+`"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join the files of all processes and add `process`;
+`events` has one row an event. A folder that cannot be read raises `BadRecording` with one line that names the file.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+MEMORY_LIMIT = "2600MB"
+"""Of DuckDB; beyond it spills to disk, so that the check stage as a whole stays below 4 GiB."""
+THREADS = 2
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "operations": ("operation", "kind", "entity", "intended_ns", "sent_ns", "acknowledged_ns", "completed_ns", "outcome")
+    + ("phase", "error", "request", "response"),
+    "topics": ("partition", "offset", "timestamp_ms", "key", "value", "headers"),
+    "topics-live": ("partition", "offset", "hash"),
+    "journal": ("generation", "topic", "partition", "first_offset", "last_offset", "records", "polled_ns", "transaction"),
+    "acks": ("topic", "partition", "offset", "error", "transaction"),
+    "offsets": ("group", "topic", "partition", "committed", "end", "sampled_ns", "phase"),
+}
+"""What the files of each folder must have at least; tables are checked by the statements that read them."""
+
+EMPTY_JOURNAL = """SELECT ''::VARCHAR AS process, 0::INT AS generation, ''::VARCHAR AS topic, 0::INT AS partition,
+    0::BIGINT AS first_offset, 0::BIGINT AS last_offset, 0::INT AS records, 0::BIGINT AS polled_ns,
+    0::BIGINT AS handled_ns, NULL::VARCHAR AS transaction WHERE false"""
+EMPTY_ACKS = """SELECT ''::VARCHAR AS process, ''::VARCHAR AS topic, 0::INT AS partition, 0::BIGINT AS offset,
+    NULL::VARCHAR AS error, NULL::VARCHAR AS transaction WHERE false"""
+EVENT_SCHEMA = pa.schema(
+    [("event", pa.string()), ("process", pa.string()), ("monotonic_ns", pa.int64()), ("wall_ms", pa.int64())]
+    + [("partitions", pa.list_(pa.int64())), ("fields", pa.string())]
+)
+
+
+class BadRecording(ValueError):
+    """The folder is no whole run folder that this version can read; the message is one line and names the file."""
+
+
+class Missing(LookupError):
+    """An incomplete run left no such file, so the checker that asked for it cannot know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An open run folder. `incomplete` is why the run could not be drained, or None."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    db: duckdb.DuckDBPyConnection
+    views: frozenset[str]
+
+    @property
+    def prefix(self) -> str:
+        """What every topic, group and schema of the run begins with."""
+        return str(self.run.get("prefix", ""))
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why the run could not be drained."""
+        reason = self.run.get("incomplete")
+        return str(reason) if reason else None
+
+    def knob(self, name: str) -> Any:
+        """The value of a knob of the run, or None."""
+        entry = self.run.get("knobs", {}).get(name)
+        return entry.get("value") if isinstance(entry, Mapping) else entry
+
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a statement; only for aggregates and examples, never for a row a record."""
+        return self.db.execute(statement, list(parameters)).fetchall()
+
+    def number(self, statement: str) -> int:
+        """The first cell as an integer (0 for null)."""
+        row = self.db.execute(statement).fetchone()
+        return int(row[0] or 0) if row else 0
+
+    def columns(self, statement: str) -> dict[str, Any]:
+        """The columns of a statement as numpy arrays (masked where null)."""
+        return self.db.execute(statement).fetchnumpy()
+
+    def has(self, view: str) -> bool:
+        """Whether the run left this file."""
+        return view in self.views
+
+    def need(self, *views: str) -> None:
+        """Raises `Missing` for the first file that an incomplete run did not leave."""
+        for view in views:
+            if view not in self.views:
+                raise Missing(f"{view} was not recorded")
+
+    def once(self, table: str, statement: str) -> None:
+        """Materialise a statement under this name, at its first use."""
+        self.db.execute(f'CREATE TEMP TABLE IF NOT EXISTS "{table}" AS {statement}')
+
+    def path(self, view: str) -> Path:
+        """The file behind a view of a topic (`topics/<name>` or `live/<name>`) without its prefix."""
+        kind, _, name = view.partition("/")
+        return self.folder / {"live": "topics-live"}.get(kind, kind) / f"{self.prefix}{name}.parquet"
+
+    def topics(self) -> list[str]:
+        """The names of all dumped topics without prefix, sorted."""
+        return sorted(view.removeprefix("topics/") for view in self.views if view.startswith("topics/"))
+
+
+def open_recording(folder: Path, *, required: Iterable[str] = ()) -> Recording:
+    """Open a run folder; `required` are views that a complete run must have. Raises `BadRecording`."""
+    run = read_run(folder)
+    prefix = str(run.get("prefix", ""))
+    db = duckdb.connect(":memory:")
+    db.execute(f"SET memory_limit='{MEMORY_LIMIT}'; SET threads={THREADS}; SET preserve_insertion_order=false")
+    db.execute("SET enable_progress_bar=false; SET autoinstall_known_extensions=false")
+    files = parquet_files(folder, prefix)
+    for view, path in files.items():
+        db.execute(f'CREATE VIEW "{view}" AS SELECT * FROM read_parquet({quoted(str(path))})')
+    for view, empty in (("journal", EMPTY_JOURNAL), ("acks", EMPTY_ACKS)):
+        db.execute(f'CREATE VIEW "{view}" AS {joined(folder, view) or empty}')
+    events = read_events(folder) if (folder / "events.jsonl").exists() or not run.get("incomplete") else []
+    db.register("events_columns", pa.Table.from_pylist(events, schema=EVENT_SCHEMA))
+    db.execute("CREATE TEMP TABLE events AS SELECT row_number() OVER () AS line, * FROM events_columns")
+    views = frozenset(files) | {"journal", "acks", "events"}
+    if not run.get("incomplete"):
+        for view in ("operations", "offsets", *required):
+            if view not in views:
+                raise BadRecording(f"{folder}: {view.replace('live/', 'topics-live/')}: the file is missing")
+    return Recording(folder, run, db, views)
+
+
+def quoted(text: str) -> str:
+    """An SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def read_run(folder: Path) -> Mapping[str, Any]:
+    """`run.json`. Raises `BadRecording` where it is missing, no JSON object, or of a newer schema."""
+    path = folder / "run.json"
+    try:
+        run = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise BadRecording(f"{path}: {error.strerror or error}: this is no run folder") from error
+    except orjson.JSONDecodeError as error:
+        raise BadRecording(f"{path}: not JSON ({error})") from error
+    version = run.get("schema_version") if isinstance(run, dict) else None
+    if not isinstance(version, int):
+        raise BadRecording(f"{path}: it has no schema_version")
+    if version > SCHEMA_VERSION:
+        raise BadRecording(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}, the newest that can be read")
+    return dict(run)
+
+
+def parquet_files(folder: Path, prefix: str) -> dict[str, Path]:
+    """View name → file, each checked to be whole. Raises `BadRecording`."""
+    files = {name: folder / f"{name}.parquet" for name in ("operations", "offsets")}
+    found = {view: path for view, path in files.items() if path.exists()}
+    for kind in ("topics", "topics-live", "tables", "initial"):
+        for path in sorted((folder / kind).glob("*.parquet")):
+            found[f"{kind.removeprefix('topics-')}/{path.stem.removeprefix(prefix)}"] = path
+    for view, path in found.items():
+        check_parquet(path, COLUMNS.get("topics-live" if view.startswith("live/") else view.partition("/")[0], ()))
+    return found
+
+
+def check_parquet(path: Path, columns: Iterable[str]) -> None:
+    """Raises `BadRecording` where the file is empty, truncated, no Parquet, or lacks a column."""
+    try:
+        names = set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
+        state = "empty" if path.stat().st_size == 0 else "truncated or no Parquet file"
+        raise BadRecording(f"{path}: the file is {state}") from error
+    for column in columns:
+        if column not in names:
+            raise BadRecording(f"{path}: column {column} is missing")
+
+
+def joined(folder: Path, kind: str) -> str | None:
+    """A statement over the files of all processes with their name as `process`, or None without any."""
+    paths = sorted((folder / kind).glob("*.parquet"))
+    for path in paths:
+        check_parquet(path, COLUMNS[kind])
+    parts = [f"SELECT {quoted(path.stem)} AS process, * FROM read_parquet({quoted(str(path))})" for path in paths]
+    return " UNION ALL BY NAME ".join(parts) if parts else None
+
+
+def read_events(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `events.jsonl` as `EVENT_SCHEMA` wants them; `fields` is the whole line. Raises `BadRecording`."""
+    path = folder / "events.jsonl"
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise BadRecording(f"{path}: {error.strerror or error}") from error
+    events = []
+    for number, line in enumerate(lines, 1):
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise BadRecording(f"{path}: line {number} is not JSON") from error
+        if not isinstance(event, dict) or "event" not in event:
+            raise BadRecording(f"{path}: line {number} is no event")
+        partitions = event.get("partitions")
+        kept = [p for p in partitions if isinstance(p, int)] if isinstance(partitions, list) else None
+        known = {name: event.get(name) for name in ("event", "process", "monotonic_ns", "wall_ms")}
+        events.append({**known, "partitions": kept, "fields": line.decode("utf-8", "replace")})
+    return events
