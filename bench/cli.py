@@ -1,4 +1,6 @@
-"""`choreobench`: the command line. It parses, calls the stages and turns what they raise into one line and an exit code."""
+"""`choreobench`: the command line. It parses, calls the stages and turns what they raise into one line and an exit
+code.
+"""
 
 import shlex
 import signal
@@ -34,11 +36,11 @@ console = Console(stderr=False)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="choreobench")
 def choreobench() -> None:
-    """Drive event-driven systems hard on real Kafka and PostgreSQL, and prove from what they left behind that every unit of
-    money and stock came out right.
+    """Drive event-driven systems hard on real Kafka and PostgreSQL, and prove from what they left behind that every
+    unit of money and stock came out right.
 
-    Exit codes: 0 valid, 1 safety, 2 unknown, 3 performance regression, 4 measurement invalid, 5 liveness, 64 usage,
-    69 a server could not be started or reached.
+    Exit codes: 0 valid, 1 safety, 2 unknown, 3 performance regression, 4 measurement invalid, 5 liveness, 64 usage, 69
+    a server could not be started or reached.
     """
 
 
@@ -47,9 +49,13 @@ def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 _servers = _options(
-    click.option("--brokers", type=click.IntRange(1, 3), default=1, show_default=True, help="1 or 3 brokers of our own."),
+    click.option(
+        "--brokers", type=click.IntRange(1, 3), default=1, show_default=True, help="1 or 3 brokers of our own."
+    ),
     click.option("--bootstrap-servers", metavar="HOST:PORT,…", help="Use this cluster instead of starting one."),
-    click.option("--client-config", type=click.Path(path_type=Path), help="librdkafka properties (SASL, TLS), name=value."),
+    click.option(
+        "--client-config", type=click.Path(path_type=Path), help="librdkafka properties (SASL, TLS), name=value."
+    ),
     click.option("--dsn", help="Use this PostgreSQL instead of starting one."),
 )
 
@@ -58,17 +64,25 @@ _servers = _options(
 @click.argument("scenario")
 @click.option("--guarantee", default="idempotent", show_default=True, help="How the worker loop orders its steps.")
 @click.option("--fault", metavar="PLAN", help="none, or crash:SERVICE@POINT#N, several joined by +.  [default: none]")
-@click.option("--rate", default="2000", show_default=True, help="Operations a second, or max: closed loop at full speed.")
+@click.option(
+    "--rate", default="2000", show_default=True, help="Operations a second, or max: closed loop at full speed."
+)
 @click.option("--arrival", default="poisson", show_default=True, help="constant, poisson, step or burst.")
 @click.option("--operations", type=int, help="How many operations, warm-up included.  [default: 100000]")
 @click.option("--duration-s", type=float, help="How long to measure instead, behind the warm-up.")
-@click.option("--warmup-s", type=float, default=3.0, show_default=True, help="Seconds of the schedule that do not count.")
+@click.option(
+    "--warmup-s", type=float, default=3.0, show_default=True, help="Seconds of the schedule that do not count."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes workload and arrivals repeat.  [default: drawn]")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A knob of the scenario; `list` shows them.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A knob of the scenario; `list` shows them."
+)
 @click.option("--partitions", type=int, default=4, show_default=True, help="Partitions of each data topic.")
 @click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
 @click.option("--broken", metavar="NAME", help="Run a wrong system, which must be caught; `list` shows them.")
-@click.option("--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change.")
+@click.option(
+    "--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change."
+)
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
 @_servers
 def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare

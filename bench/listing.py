@@ -23,7 +23,8 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
     for service, names in {**points, **scenario.client_failpoints}.items():
         legal = ", ".join(names)
         console.print(
-            f"  fault [bold]crash:{service}@POINT#N[/bold]  SIGKILL at the N-th passing of POINT: {legal}", highlight=False
+            f"  fault [bold]crash:{service}@POINT#N[/bold]  SIGKILL at the N-th passing of POINT: {legal}",
+            highlight=False,
         )
     _print_rows(console, "broken systems (--broken)", [(name, one.story) for name, one in scenario.broken.items()])
     _print_rows(

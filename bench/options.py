@@ -1,4 +1,6 @@
-"""The options of `run`, checked as a whole and resolved into a `RunSpec`: what cannot be is refused before anything starts."""
+"""The options of `run`, checked as a whole and resolved into a `RunSpec`: what cannot be is refused before anything
+starts.
+"""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,8 @@ from system.runtime.guarantees import GUARANTEES, failpoints
 DEFAULT_OPERATIONS = 100_000
 DEFAULT_RATE_PER_S = 2_000.0
 RATE_MAX_PER_S = 1e7
-WINDOW = 8_000
+WINDOW_MIN, WINDOW_MAX = 64, 8_000
+"""Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
 SESSION_TIMEOUT_MS = 6_000
 
@@ -99,7 +102,7 @@ def resolve(options: Options) -> RunSpec:
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         drain_deadline_s=_drain_deadline_s(broken),
-        window=WINDOW,
+        window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
 

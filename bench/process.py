@@ -3,6 +3,7 @@
 Each reads the run's spec, builds what it is and hands it an observer; `system/` does not know that it is measured.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -78,9 +79,7 @@ def driver(spec: RunSpec, name: str, life: int) -> int:
     target = scenario.open_load(spec, observer, failpoints.passed)
     observer.event("process-ready")
     (spec.path / READY).touch()
-    wait_until(
-        lambda: (spec.path / GO).exists() or stop.is_set(), deadline_s=GO_DEADLINE_S, why="the go", poll_s=0.005
-    )
+    wait_until(lambda: (spec.path / GO).exists() or stop.is_set(), deadline_s=GO_DEADLINE_S, why="the go", poll_s=0.005)
     plan = Plan(intended_ns=_intended(spec), window=spec.window, drain_deadline_s=spec.drain_deadline_s)
     drive(plan, target, history, stop=stop, announce=lambda phase: observer.event("phase-began", phase=phase))
     return 0
@@ -95,6 +94,8 @@ def _intended(spec: RunSpec) -> "np.ndarray[tuple[int], np.dtype[np.int64]] | No
 def live_reader(spec: RunSpec, _name: str, _life: int) -> int:
     """The second reader, which sees what was visible while the load ran."""
     stop = _stopping()
+    # It watches; when the system under test wants the processor, it waits.
+    os.nice(10)
     read_along(spec.connection, spec.topics(), spec.path, stop.is_set)
     return 0
 

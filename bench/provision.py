@@ -1,11 +1,13 @@
-"""Makes the topics and schemas of a run, waits until its groups own their partitions, and removes them from foreign servers."""
+"""Makes the topics and schemas of a run, waits until its groups own their partitions, and removes them from foreign
+servers.
+"""
 
 import string
 from collections.abc import Callable, Sequence
 
 import psycopg
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
 from bench.cluster.errors import ServerUnavailable
@@ -51,15 +53,19 @@ def create_schemas(spec: RunSpec) -> None:
 
 
 def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
-    """Waits until the workers have said that every partition of their topics is theirs, rebuilt and all. `tend` is called
-    meanwhile. What the broker says of its groups is not enough: a member may still be reading back what it needs."""
-    wanted = {(topic, number) for topics in spec.groups().values() for topic in topics for number in range(spec.partitions)}
+    """Waits until the workers have said that every partition of their topics is theirs, rebuilt and all. `tend` is
+    called meanwhile. What the broker says of its groups is not enough: a member may still be reading back what it
+    needs.
+    """
+    wanted = {
+        (topic, number) for topics in spec.groups().values() for topic in topics for number in range(spec.partitions)
+    }
 
     def owned() -> bool:
         tend()
         held: set[tuple[str, int]] = set()
         for event in read_events(spec.path)[0]:
-            parts = {(event.get("topic"), number) for number in event.get("partitions", ())}
+            parts = {(str(event.get("topic")), int(number)) for number in event.get("partitions", ())}
             if event["event"] == "partitions-assigned":
                 held |= parts
             elif event["event"] in ("partitions-revoked", "partitions-lost"):
@@ -70,7 +76,9 @@ def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
 
 
 def remove(connection: Properties, dsn: str, prefix: str, groups: Sequence[str]) -> None:
-    """Deletes what the run made on servers that it did not start: topics, groups and schemas that begin with its prefix."""
+    """Deletes what the run made on servers that it did not start: topics, groups and schemas that begin with its
+    prefix.
+    """
     admin = admin_client(connection)
     topics = [topic for topic in admin.list_topics(timeout=REQUEST_S).topics if topic.startswith(prefix)]
     for future in admin.delete_topics(topics, operation_timeout=REQUEST_S).values() if topics else ():

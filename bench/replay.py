@@ -5,8 +5,10 @@ Under a guarantee with an inbox no table may change: whatever is done twice show
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from bench.cluster.process import Process
 from bench.recording import tables
@@ -42,9 +44,12 @@ def reset(spec: RunSpec) -> None:
     for group, names in spec.groups().items():
         zero = [TopicPartition(topic, number, 0) for topic in names for number in range(spec.partitions)]
 
-        def done(wanted: ConsumerGroupTopicPartitions = ConsumerGroupTopicPartitions(group, zero)) -> bool:
-            answer = admin.alter_consumer_group_offsets([wanted], request_timeout=REQUEST_S)
-            future = next(iter(answer.values()))
-            return future.exception(REQUEST_S) is None
+        wanted = ConsumerGroupTopicPartitions(group, zero)
+        wait_until(
+            partial(_is_reset, admin, wanted), deadline_s=REQUEST_S, why=f"group {group} to be reset", poll_s=0.2
+        )
 
-        wait_until(done, deadline_s=REQUEST_S, why=f"group {group} to be reset", poll_s=0.2)
+
+def _is_reset(admin: AdminClient, wanted: ConsumerGroupTopicPartitions) -> bool:
+    answer = admin.alter_consumer_group_offsets([wanted], request_timeout=REQUEST_S)
+    return next(iter(answer.values())).exception(REQUEST_S) is None

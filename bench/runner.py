@@ -97,7 +97,7 @@ def execute(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) ->
         connection = {**endpoints.client, "bootstrap.servers": endpoints.bootstrap}
         spec = replace(spec, connection=connection, dsn=endpoints.dsn)
         spec.save()
-        run = Run(spec, command, display, FileObserver(folder, "runner"), endpoints)
+        run = Run(spec, command, display, FileObserver(folder, "runner", events_only=True), endpoints)
         write_run(run)
         if not endpoints.owned:
             stack.callback(provision.remove, spec.connection, spec.dsn, spec.prefix, list(spec.groups()))
@@ -173,7 +173,7 @@ def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     spec = run.spec
     reader = run.start("live-reader", "live-reader", 0)
     stack.callback(reader.kill)
-    roles = {name: "worker" for name in spec.worker_names()} | {"driver": "driver"}
+    roles = dict.fromkeys(spec.worker_names(), "worker") | {"driver": "driver"}
     supervisor = Supervisor(list(roles), lambda name, life: run.start(roles[name], name, life), run.observer)
     stack.callback(supervisor.stop)
     run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
@@ -217,7 +217,10 @@ def _pause(supervisor: Supervisor) -> None:
     """A tenth of a second, or until the driver ends."""
     began = time.monotonic()
     wait_until(
-        lambda: supervisor.is_done("driver") or time.monotonic() - began > 0.1, deadline_s=5, why="the next look", poll_s=0.05
+        lambda: supervisor.is_done("driver") or time.monotonic() - began > 0.1,
+        deadline_s=5,
+        why="the next look",
+        poll_s=0.05,
     )
 
 

@@ -31,9 +31,9 @@ def unchanged(services: Services) -> Services:
 class Broken:
     """The real system with one piece replaced, which a checker must catch.
 
-    `fault` is the plan under which it is wrong, and `settings` the workload; `condition` names what must have happened for
-    the run to say anything (none, redelivery, restart, contention, compensation). `caught_by`: the anomaly kinds, one of
-    which must be found. `drain_deadline_s`: shorter than usual where the wrong system never finishes.
+    `fault` is the plan under which it is wrong, and `settings` the workload; `condition` names what must have happened
+    for the run to say anything (none, redelivery, restart, contention, compensation). `caught_by`: the anomaly kinds,
+    one of which must be found. `drain_deadline_s`: shorter than usual where the wrong system never finishes.
     """
 
     story: str
@@ -49,9 +49,9 @@ class Broken:
 class Scenario:
     """What happens and what must hold.
 
-    `topics`: name → Kafka's topic settings. `tables_sql`: with `${prefix}`. `client_failpoints`: failpoints of what the load
-    driver runs in its own process, by service name. `seed_tables(spec)` fills the tables; `open_load(spec, observer,
-    failpoint)` gives the driver its target; `describe(spec)` names the operations on the wire.
+    `topics`: name → Kafka's topic settings. `tables_sql`: with `${prefix}`. `client_failpoints`: failpoints of what
+    the load driver runs in its own process, by service name. `seed_tables(spec)` fills the tables; `open_load(spec,
+    observer, failpoint)` gives the driver its target; `describe(spec)` names the operations on the wire.
     """
 
     name: str

@@ -63,9 +63,7 @@ class RunSpec:
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Full group name → full topic names."""
         groups = self.described().groups
-        return {
-            self.prefix + group: tuple(self.prefix + topic for topic in topics) for group, topics in groups.items()
-        }
+        return {self.prefix + group: tuple(self.prefix + topic for topic in topics) for group, topics in groups.items()}
 
     def topics(self) -> list[str]:
         """Full names of all topics."""

@@ -39,7 +39,11 @@ class ReportFailed(RuntimeError):
 def report(folder: Path) -> Path:
     """Renders `report.html` and the index beside it, in a process of its own: nothing here imports `reports`."""
     done = subprocess.run(
-        [sys.executable, "-m", "reports", str(folder)], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "reports", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     if done.returncode != 0:
         raise ReportFailed(f"no report of {folder}: {done.stderr.strip().splitlines()[-1:] or ['it said nothing']}")

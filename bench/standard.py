@@ -56,7 +56,9 @@ def bench(name: str, *, out: Path, console: Console) -> int:
         crash = replace(first, operations=profile.crash_operations, rate="2000", fault=CRASHES, replay=True, seed=3)
         codes.append(_run("two crashes, then everything replayed from zero", crash, console))
     worst = next(code for code in EXIT_ORDER if code in codes)
-    console.print(f"\n{len(codes)} runs, exit codes {', '.join(map(str, codes))}; reports: {out / 'index.html'}", highlight=False)
+    console.print(
+        f"\n{len(codes)} runs, exit codes {', '.join(map(str, codes))}; reports: {out / 'index.html'}", highlight=False
+    )
     return worst
 
 

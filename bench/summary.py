@@ -1,4 +1,6 @@
-"""What a run ends with on the terminal: the verdict first, then the headline figures, the anomalies, and where the report is."""
+"""What a run ends with on the terminal: the verdict first, then the headline figures, the anomalies, and where the
+report is.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,11 @@ def print_summary(console: Console, folder: Path, verdicts: Verdicts) -> None:
     for checker in verdicts["checkers"]:
         _print_checker(console, checker)
     report = folder / "report.html"
-    console.print(f"report {report if report.exists() else 'not rendered yet: choreobench report ' + str(folder)}", soft_wrap=True, highlight=False)
+    console.print(
+        f"report {report if report.exists() else 'not rendered yet: choreobench report ' + str(folder)}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _print_figures(console: Console, folder: Path, verdict: str) -> None:
@@ -75,5 +81,7 @@ def _print_checker(console: Console, checker: dict[str, Any]) -> None:
             tolerated = " (tolerated)" if anomaly["tolerated"] else ""
             explanation = anomaly.get("explanation", "")
             console.print(
-                f"  {kind}{tolerated} {anomaly['entity']} ×{anomaly['count']} {explanation}", highlight=False, markup=False
+                f"  {kind}{tolerated} {anomaly['entity']} ×{anomaly['count']} {explanation}",
+                highlight=False,
+                markup=False,
             )

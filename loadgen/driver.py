@@ -136,7 +136,7 @@ class _Drive:
         intended_ns, total = self.history.intended_ns, len(self.history)
         if self.first == 0:
             intended_ns[:] = self.plan.intended_ns + time.monotonic_ns()
-        self._mark_phase("warm-up" if self.history.warm_up else "measure", announce)
+        self._mark_phase("warm-up" if self.sent < self.history.warm_up else "measure", announce)
         while self.sent < total and not self.stop.is_set():
             now_ns = time.monotonic_ns()
             due = int(np.searchsorted(intended_ns, now_ns, side="right"))
@@ -148,7 +148,7 @@ class _Drive:
 
     def _keep_window(self, announce: Callable[[str], None]) -> None:
         total, refill = len(self.history), max(1, self.plan.window // 8)
-        self._mark_phase("warm-up" if self.history.warm_up else "measure", announce)
+        self._mark_phase("warm-up" if self.sent < self.history.warm_up else "measure", announce)
         while self.sent < total and not self.stop.is_set():
             outstanding = self.sent - self.first - self.ledger.finished
             free = self.plan.window - outstanding
@@ -165,7 +165,7 @@ class _Drive:
         if until <= self.sent:
             return
         self.history.sent_ns[self.sent : until] = now_ns
-        if self.sent <= self.history.warm_up < until and self.history.warm_up:
+        if until > self.history.warm_up:
             self._mark_phase("measure", announce)
         self.sent = until
         for queue in self.queues:
@@ -173,8 +173,11 @@ class _Drive:
         self.ledger.mark("sent", until)
 
     def _mark_phase(self, phase: str, announce: Callable[[str], None]) -> None:
-        self.ledger.mark(phase.replace("-", "") + "_began_ns", time.monotonic_ns())
-        announce(phase)
+        """Once a run: a second driver goes on in the phase in which the first one died."""
+        name = phase.replace("-", "") + "_began_ns"
+        if not getattr(read_progress(self.history), name):
+            self.ledger.mark(name, time.monotonic_ns())
+            announce(phase)
 
     def _drain(self) -> None:
         deadline_s = time.monotonic() + self.plan.drain_deadline_s

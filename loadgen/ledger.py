@@ -22,7 +22,7 @@ _FIELD: Final = {name: number for number, name in enumerate(Progress._fields)}
 
 
 class Ledger:
-    """Completes operations of one history; `finished` counts those with an outcome, `failures` the errors by name."""
+    """Completes operations of one history; `finished` counts those that ended here, `failures` the errors by name."""
 
     def __init__(self, history: History, *, entities: int) -> None:
         self.history = history
@@ -158,7 +158,6 @@ class Ledger:
 
     def _count(self, outcome: NDArray[np.uint8]) -> None:
         self.finished += len(outcome)
-        self.mark("finished", self.finished)
         counts = np.bincount(outcome, minlength=4).tolist()
-        for name, count in zip(("ok", "fail", "info"), counts[1:4], strict=True):
+        for name, count in zip(("ok", "fail", "info", "finished"), (*counts[1:4], len(outcome)), strict=True):
             self.history.progress[_FIELD[name]] += count

@@ -55,17 +55,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """`check` under the name of the claim that it makes. `at_quiescence`: the claim holds only once everything was drained."""
+    """`function` under the name of the claim that it makes. `at_quiescence`: the claim holds only once everything was drained."""
 
     name: str
     gate: Gate
-    check: Callable[[Recording], Finding]
+    function: Callable[[Recording], Finding]
     at_quiescence: bool = True
 
     @property
     def claim(self) -> str:
         """The claim as a sentence: the first line of the function's docstring."""
-        return (self.check.__doc__ or self.name).strip().splitlines()[0]
+        return (self.function.__doc__ or self.name).strip().splitlines()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def run_checker(checker: Checker, recording: Recording) -> Finding:
     if checker.at_quiescence and recording.incomplete:
         return Finding({}, unknown=f"the run is incomplete: {recording.incomplete}")
     try:
-        return checker.check(recording)
+        return checker.function(recording)
     except Missing as missing:
         return Finding({}, unknown=str(missing))
     except (duckdb.Error, ArithmeticError, LookupError, TypeError, ValueError, OSError) as error:

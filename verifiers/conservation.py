@@ -113,9 +113,9 @@ def history_is_a_chain(recording: Recording, account: Account) -> Finding:
     count = recording.number(f'SELECT count(*) FROM "{broken}"')
     names = recording.rows(f'SELECT entity FROM "{broken}" ORDER BY length(entity), entity LIMIT {EXAMPLES_A_KIND}')
     anomalies = [
-        Anomaly("broken-chain", name, gap(recording, account, name), subject=account.noun) for (name,) in names
+        Anomaly("phantom-effect", name, gap(recording, account, name), subject=account.noun) for (name,) in names
     ]
-    counts = {"broken-chain": count} if count else {}
+    counts = {"phantom-effect": count} if count else {}
     return merged((Finding(examined, counts, tuple(anomalies)), refusals_saw(recording, account, known)))
 
 
@@ -130,7 +130,7 @@ def refusals_saw(recording: Recording, account: Account, known: str) -> Finding:
             WHERE entity IN ({known})""",
     )
     sentence = f"concat('a refusal saw {account.quantity} ', seen, ', which it never was')"
-    rule = Rule("broken-chain", "true", sentence)
+    rule = Rule("phantom-effect", "true", sentence)
     return breaches(recording, Subject(unseen, "entity", account.noun), (rule,), examined={})
 
 

@@ -62,7 +62,7 @@ def load_letters(recording: Recording) -> None:
         f"""SELECT * FROM ({place}) WHERE (topic, partition, "offset") IN (
             SELECT (source_topic, source_partition, source_offset) FROM letters_read)""" for place in places
     )  # fmt: skip
-    known = placed or "SELECT topic, partition, \"offset\" FROM letters_read WHERE false"
+    known = placed or 'SELECT topic, partition, "offset" FROM letters_read WHERE false'
     recording.once(
         "letters",
         f"""WITH known AS ({known}) SELECT l.*, b.topic IS NOT NULL AS is_bad,

@@ -64,7 +64,12 @@ def both_readers_saw_the_same(recording: Recording) -> Finding:
 def _compare(recording: Recording, topic: str) -> Finding:
     """Both dumps of one topic, a partition as an array by offset."""
     seen = _live_hashes(recording, topic)
-    found: dict[str, list[tuple[int, int]]] = {"lost-write": [], "inconsistent-offsets": [], "unseen-live": [], "order": []}
+    found: dict[str, list[tuple[int, int]]] = {
+        "lost-write": [],
+        "inconsistent-offsets": [],
+        "unseen-live": [],
+        "order": [],
+    }
     compared = 0
     last = (-1, -1)
     for partitions, offsets, hashes in _dumped_hashes(recording, topic):
@@ -130,7 +135,8 @@ def _dumped_hashes(recording: Recording, topic: str) -> Any:
         for block in file.iter_batches(ROWS_A_BLOCK, columns=["partition", "offset", "key", "value"]):
             keys, values = block.column(2), block.column(3)
             halves = [
-                np.fromiter(map(crc32, column.fill_null(b"").to_pylist()), np.uint64, len(column)) for column in (keys, values)
+                np.fromiter(map(crc32, column.fill_null(b"").to_pylist()), np.uint64, len(column))
+                for column in (keys, values)
             ]
             partitions = block.column(0).to_numpy().astype(np.int64)
             if len(partitions):

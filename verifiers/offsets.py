@@ -11,7 +11,7 @@ from verifiers.rules import Rule, Subject, breaches
 _PLACE: Final = "concat(name, '[', partition, ']')"
 _COMMITS: Final = (
     Rule("commit-regress", "committed < before", "concat('committed went from ', before, ' back to ', committed)"),
-    Rule("commit-ahead", "committed > \"end\"", "concat('committed ', committed, ' is past the end ', \"end\")"),
+    Rule("commit-ahead", 'committed > "end"', "concat('committed ', committed, ' is past the end ', \"end\")"),
 )
 
 
@@ -50,7 +50,9 @@ def _committed_unprocessed(recording: Recording, name: str) -> Finding:
         JOIN committed USING (partition) LEFT JOIN done USING (partition)
         WHERE "offset" < committed AND "offset" > coalesce(done, -1) GROUP BY partition""",
     )
-    rule = Rule("commit-ahead", "true", "concat('committed ', committed, ', but ', n, ' records below were never processed')")
+    rule = Rule(
+        "commit-ahead", "true", "concat('committed ', committed, ', but ', n, ' records below were never processed')"
+    )
     return breaches(recording, Subject(f"unprocessed:{name}", _PLACE, "partition"), (rule,), examined={})
 
 
@@ -66,6 +68,8 @@ def no_transaction_hangs(recording: Recording) -> Finding:
         SELECT topic[{len(recording.prefix) + 1}:] AS name, partition, visible_end, count(*) AS n FROM acks
         JOIN ends USING (topic, partition) WHERE error IS NULL AND "offset" >= visible_end GROUP BY ALL""",
     )
-    rule = Rule("stuck-lso", "true", "concat(n, ' acknowledged records stand at or above the last stable offset ', visible_end)")
+    rule = Rule(
+        "stuck-lso", "true", "concat(n, ' acknowledged records stand at or above the last stable offset ', visible_end)"
+    )
     examined = recording.number("SELECT count(*) FROM acks WHERE transaction IS NOT NULL")
     return breaches(recording, Subject("hidden", _PLACE, "partition"), (rule,), examined={"acknowledged": examined})

@@ -105,8 +105,14 @@ def _count_visible(recording: Recording, name: str) -> Any:
 
 _CONSUMPTION: Final = (
     Rule("nonmonotonic-poll", "first_offset <= before", "concat('polled again after offset ', before)"),
-    Rule("nonmonotonic-poll", "last_offset < first_offset OR records < 1", "concat('a span that ends at ', last_offset)"),
-    Rule("poll-skip", "skipped > 0 AND first_offset > before", "concat(skipped, ' records after offset ', before, ' were not polled')"),
+    Rule(
+        "nonmonotonic-poll", "last_offset < first_offset OR records < 1", "concat('a span that ends at ', last_offset)"
+    ),
+    Rule(
+        "poll-skip",
+        "skipped > 0 AND first_offset > before",
+        "concat(skipped, ' records after offset ', before, ' were not polled')",
+    ),
     Rule(
         "poll-skip",
         "records > visible OR records < visible - bad",
@@ -163,5 +169,3 @@ def ownership(recording: Recording) -> Iterable[tuple[str, str, int, int, int]]:
             yield (*key, held.pop(key), at_ns)
     for key, begin_ns in held.items():
         yield (*key, begin_ns, np.iinfo(np.int64).max)
-
-

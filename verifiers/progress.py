@@ -7,13 +7,17 @@ from verifiers.disturbance import disturbances
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
 
-_LEFT: Final = Rule("unprocessed", "n > 0", "concat(n, ' visible records stand at or above the committed offset ', committed)")
+_LEFT: Final = Rule(
+    "unprocessed", "n > 0", "concat(n, ' visible records stand at or above the committed offset ', committed)"
+)
 
 
 def quiescence_was_reached(recording: Recording) -> Finding:
     """L7: at quiescence no group has a visible record at or above its committed offset."""
     recording.need("offsets")
     places = recording.number("SELECT count(*) FROM offsets WHERE phase = 'quiescent'")
+    if recording.run.get("incomplete"):
+        return Finding({}, unknown=f"the run is incomplete: {recording.incomplete}")
     if not places:
         return Finding({}, unknown="no offsets were recorded at quiescence")
     names = recording.rows(

@@ -21,11 +21,29 @@ MEMORY_LIMIT = "2600MB"
 THREADS = 2
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "operations": ("operation", "kind", "entity", "intended_ns", "sent_ns", "acknowledged_ns", "completed_ns", "outcome")
+    "operations": (
+        "operation",
+        "kind",
+        "entity",
+        "intended_ns",
+        "sent_ns",
+        "acknowledged_ns",
+        "completed_ns",
+        "outcome",
+    )
     + ("phase", "error", "request", "response"),
     "topics": ("partition", "offset", "timestamp_ms", "key", "value", "headers"),
     "topics-live": ("partition", "offset", "hash"),
-    "journal": ("generation", "topic", "partition", "first_offset", "last_offset", "records", "polled_ns", "transaction"),
+    "journal": (
+        "generation",
+        "topic",
+        "partition",
+        "first_offset",
+        "last_offset",
+        "records",
+        "polled_ns",
+        "transaction",
+    ),
     "acks": ("topic", "partition", "offset", "error", "transaction"),
     "offsets": ("group", "topic", "partition", "committed", "end", "sampled_ns", "phase"),
 }
@@ -52,7 +70,7 @@ class Missing(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An open run folder. `incomplete` is why the run could not be drained, or None."""
+    """An open run folder; `views` are the files that there are."""
 
     folder: Path
     run: Mapping[str, Any]
@@ -66,9 +84,12 @@ class Recording:
 
     @property
     def incomplete(self) -> str | None:
-        """Why the run could not be drained."""
+        """Why the run could not be drained, as `run.json` or a `quiescence-missed` event has it; None where it was."""
         reason = self.run.get("incomplete")
-        return str(reason) if reason else None
+        if reason:
+            return str(reason)
+        missed = self.rows("SELECT fields->>'$.reason' FROM events WHERE event = 'quiescence-missed' LIMIT 1")
+        return f"quiescence was missed: {missed[0][0]}" if missed else None
 
     def knob(self, name: str) -> Any:
         """The value of a knob of the run, or None."""
@@ -81,8 +102,9 @@ class Recording:
 
     def number(self, statement: str) -> int:
         """The first cell as an integer (0 for null)."""
-        row = self.db.execute(statement).fetchone()
-        return int(row[0] or 0) if row else 0
+        # Fetched to the end: DuckDB refuses the next statement on a connection with a result that was not.
+        rows = self.db.execute(statement).fetchall()
+        return int(rows[0][0] or 0) if rows else 0
 
     def columns(self, statement: str) -> dict[str, Any]:
         """The columns of a statement as numpy arrays (masked where null)."""
@@ -153,7 +175,9 @@ def read_run(folder: Path) -> Mapping[str, Any]:
     if not isinstance(version, int):
         raise BadRecording(f"{path}: it has no schema_version")
     if version > SCHEMA_VERSION:
-        raise BadRecording(f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}, the newest that can be read")
+        raise BadRecording(
+            f"{path}: schema_version {version} is newer than {SCHEMA_VERSION}, the newest that can be read"
+        )
     return dict(run)
 
 

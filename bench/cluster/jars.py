@@ -1,7 +1,7 @@
 """Apache Kafka's jars: fetched once into the user's cache by `jgo`, each checked against the committed lock.
 
-`jgo.lock.toml` names 92 jars with their SHA-256 and no address. Every start checks all of them (63 MB, well under half
-a second), so that a file that was cut short, changed or removed is fetched again instead of being trusted. A jar is
+`jgo.lock.toml` names 92 jars with their SHA-256 and no address. Every start checks all of them (57 MB, a tenth of a
+second), so that a file that was cut short, changed or removed is fetched again instead of being trusted. A jar is
 fetched under another name and moved into place once its checksum holds: Ctrl-C leaves nothing half, and the next start
 goes on from there.
 """
@@ -116,8 +116,8 @@ def _fetch(folder: Path, jars: Sequence[Jar]) -> None:
 def _refusal(folder: Path, jars: Sequence[Jar], error: Exception) -> str:
     left = len(missing(folder, jars))
     return (
-        f"Apache Kafka cannot be fetched: {left} of its files are not in {folder} and the repository of Maven "
-        f"artifacts does not serve them ({type(error).__name__}; is there a network?); start again to go on where it stopped"
+        f"Apache Kafka cannot be fetched: {left} of its files are not in {folder} and no Maven "
+        f"repository serves them ({type(error).__name__}; is there a network?); start again to go on where it stopped"
     )
 
 

@@ -66,20 +66,35 @@ class Process:
         return code
 
     def stop(self, grace_s: float) -> int:
-        """Ask with `stop_signal`, insist with SIGKILL after `grace_s` seconds; the exit code."""
+        """Ask with `stop_signal`, insist with SIGKILL after `grace_s` seconds; the exit code.
+
+        What it started in its own group has the same time to follow it (a killed child of `initdb` would leave shared
+        memory behind, one that sees its parent gone does not).
+        """
         self.signal(self.stop_signal)
         try:
-            return self.wait(grace_s)
+            wait_until(self._is_gone, deadline_s=grace_s, why=f"{self.name} to end", poll_s=0.01)
         except DeadlineExceeded:
-            return self.kill()
+            self._signal_group(signal.SIGKILL)
+        return self.wait(KILL_DEADLINE_S)
 
     def kill(self) -> int:
-        """SIGKILL to it and to whatever it started in its session; the exit code."""
-        # The group is gone where the process has ended by itself and left no child.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.signal(signal.SIGKILL)
+        """SIGKILL to it and to whatever it started in its group; the exit code."""
+        # Once it has ended its number may be somebody else's.
+        if self.poll() is None:
+            self._signal_group(signal.SIGKILL)
         return self.wait(KILL_DEADLINE_S)
+
+    def _is_gone(self) -> bool:
+        return self.poll() is not None and not self._signal_group(0)
+
+    def _signal_group(self, number: int) -> bool:
+        """Signal all of its group (0 asks only); whether there was anybody."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
 
     def tail(self, lines: int = 3) -> str:
         """What its log ends with, for the message that says why it died."""

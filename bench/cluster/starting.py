@@ -14,12 +14,14 @@ from bench.cluster.java import find_java
 from bench.cluster.ports import free_ports, require_free
 from bench.cluster.process import Process
 from bench.cluster.ready import await_kafka, await_postgres
+from bench.cluster.shield import shield
 from bench.waiting import DeadlineExceeded, wait_until
 
 Say = Callable[[str], None]
 """Told what is being done, a short line each."""
 
 TOOL_S: Final = 60.0
+GRACE_S: Final = 5.0
 ATTEMPTS: Final = 3
 IN_USE: Final = b"Address already in use"
 
@@ -115,8 +117,9 @@ def _prepare(servers: _Servers, logs: Path) -> None:
     except DeadlineExceeded as error:
         raise ServerUnavailable(str(error)) from error
     finally:
-        for tool in tools:
-            tool.kill()
+        with shield():
+            for tool in tools:
+                tool.stop(GRACE_S)
 
 
 def _all_done(tools: Iterable[Process]) -> bool:

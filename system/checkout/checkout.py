@@ -1,4 +1,6 @@
-"""order/checkout: begins sagas, a batch at a time. One local transaction, then `pay` and `decrement` of every order in it."""
+"""order/checkout: begins sagas, a batch at a time. One local transaction, then `pay` and `decrement` of every order in
+it.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +47,8 @@ class Request(NamedTuple):
 class Begun:
     """What became of each checkout, in the order asked; columns of one length.
 
-    `started`: tr# is its own. `pending`: it joined the running saga of that tr#. `paid`: the order was paid before, by tr#.
-    `unknown`: no such order, tr# 0.
+    `started`: tr# is its own. `pending`: it joined the running saga of that tr#. `paid`: the order was paid before, by
+    tr#. `unknown`: no such order, tr# 0.
     """
 
     states: list[str]
@@ -54,7 +56,8 @@ class Begun:
 
 
 def begin(order_ids: Sequence[str], db: Transaction) -> tuple[Begun, list[Request]]:
-    """The local transaction: tr# + 1, pending, items and amount as they stand from here on. What must be produced for it.
+    """The local transaction: tr# + 1, pending, items and amount as they stand from here on. What must be produced for
+    it.
 
     An order asked for twice in one batch is begun once and joined once.
     """
@@ -112,7 +115,9 @@ def _nowhere(point: str) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Client:
-    """Begins checkouts against a database and a cluster. One thread's; `begin` returns when the broker has both requests."""
+    """Begins checkouts against a database and a cluster. One thread's; `begin` returns when the broker has both
+    requests.
+    """
 
     dsn: str
     prefix: str
@@ -142,8 +147,9 @@ class Client:
         return begun
 
     def recover(self) -> int:
-        """Produces again the requests of pending orders without a decision: a process that died between the transaction and
-        the produce left a tr# without messages. The inboxes absorb what was there. Returns how many."""
+        """Produces again the requests of pending orders without a decision: a process that died between the
+        transaction and the produce left a tr# without messages. The inboxes absorb what was there. Returns how many.
+        """
         # The one look at the whole table; the session's planner settings forbid the scan that it needs.
         with self._orders.transaction():
             self._orders.execute("SET LOCAL enable_seqscan = on")

@@ -1,12 +1,16 @@
-"""What the services of `checkout` say to each other: topics, record shapes, reply shapes. Shared with the judges; no logic.
+"""What the services of `checkout` say to each other: topics, record shapes, reply shapes. Shared with the judges; no
+logic.
 
-A record's key is "<order id>_<tr#>"; its value is a JSON array, or a JSON string on `OUTCOME_CHECKOUT`. The payer travels
-as the third element of a `Pay-topic` value: `rd_kafka_produce_batch` carries no headers, and a single call a record
-would cost half the throughput. Source: document 002 and spec/checkout.md.
+A record's key is "<order id>_<tr#>"; its value is a JSON array, or a JSON string on `OUTCOME_CHECKOUT`. The payer
+travels as the third element of a `Pay-topic` value: `rd_kafka_produce_batch` carries no headers, and a single call a
+record would cost half the throughput. Source: document 002 and spec/checkout.md.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
+
+Json = Any
+"""A decoded JSON value."""
 
 PAY: Final = "Pay-topic"
 STOCK: Final = "Stock-topic"
@@ -20,7 +24,9 @@ DATA_TOPICS: Final = (PAY, STOCK, OUTCOMES, OUTCOME_CHECKOUT)
 TOPIC_CONFIG: Final[Mapping[str, Mapping[str, str]]] = {
     OUTC_OFFS: {"cleanup.policy": "compact", "min.compaction.lag.ms": str(7 * 24 * 3600 * 1000)},
 }
-"""Kafka's own topic settings where they differ from the default; compaction lags a run, so that an audit sees every value."""
+"""Kafka's own topic settings where they differ from the default; compaction lags a run, so that an audit sees every
+value.
+"""
 
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {"pay": (PAY,), "stock": (STOCK,), "order": (OUTCOMES,)}
 """Service (= consumer group, schema) → the topics that it reads."""
@@ -66,7 +72,7 @@ def are_lines(value: object) -> bool:
     return len({line[0] for line in value}) == len(value)
 
 
-def check_pay(value: Any) -> None:
+def check_pay(value: Json) -> None:
     """`["pay" | "can", amount, user]`."""
     if type(value) is not list or len(value) != 3 or value[0] not in ("pay", "can"):
         raise Malformed('not ["pay" | "can", amount, user]')
@@ -74,7 +80,7 @@ def check_pay(value: Any) -> None:
         raise Malformed("amount or user out of range")
 
 
-def check_stock(value: Any) -> None:
+def check_stock(value: Json) -> None:
     """`["decrement" | "increment", [[item, quantity], …]]`."""
     if type(value) is not list or len(value) != 2 or value[0] not in ("decrement", "increment"):
         raise Malformed('not ["decrement" | "increment", [[item, quantity], …]]')
@@ -82,7 +88,7 @@ def check_stock(value: Any) -> None:
         raise Malformed("lines are not [[item, quantity], …] with distinct items")
 
 
-def check_outcome(value: Any) -> None:
+def check_outcome(value: Json) -> None:
     """`["psuccess" | "pfail" | "canok", amount]` or `["ssuccess" | "sfail" | "incok", [[item, quantity], …]]`."""
     if type(value) is not list or len(value) != 2 or type(value[0]) is not str:
         raise Malformed("not [outcome, amount | lines]")
@@ -96,7 +102,7 @@ def check_outcome(value: Any) -> None:
         raise Malformed(f"unknown outcome {value[0][:40]!r}")
 
 
-def check_checkout(value: Any) -> None:
+def check_checkout(value: Json) -> None:
     """`"success" | "fail"`."""
     if value not in ("success", "fail"):
         raise Malformed('not "success" | "fail"')

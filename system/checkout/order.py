@@ -1,7 +1,7 @@
 """The order consumer: joins both outcomes of a transaction, decides it once, compensates, and answers the checkout.
 
-`fail` goes out, and the order leaves `pending`, only after the compensation was acknowledged: a client that reads credit or
-stock then sees them restored, and tr# + 1 of an order never overtakes the compensation of tr#.
+`fail` goes out, and the order leaves `pending`, only after the compensation was acknowledged: a client that reads
+credit or stock then sees them restored, and tr# + 1 of an order never overtakes the compensation of tr#.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from system.checkout.contract import OUTCOME_CHECKOUT, PAY, STOCK
-from system.kafka.batch import Batch, Outgoing
+from system.kafka.batch import Batch, Json, Outgoing
 from system.runtime.pending import Half, Pending, PendingChange
 from system.runtime.service import Replies
 from system.store.postgres import Raced, Transaction, int_array, text_array
@@ -53,8 +53,10 @@ class _Work:
     change: PendingChange = field(default_factory=lambda: PendingChange([], [], set()))
 
 
-def half(value: Any) -> str | None:
-    """`pay` or `stock` for an outcome; None for the acknowledgement of a compensation, which takes no part in the join."""
+def half(value: Json) -> str | None:
+    """`pay` or `stock` for an outcome; None for the acknowledgement of a compensation, which takes no part in the
+    join.
+    """
     return _HALVES.get(value[0])
 
 
@@ -66,8 +68,8 @@ def decided(keys: Sequence[Key], db: Transaction) -> set[Key]:
 def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
     """Both outcomes of a key seen ⇒ one decision, with its order's state in the same transaction. Raises `Raced`.
 
-    A second outcome of the same kind changes nothing; a record of a decided transaction sends the stored decision's messages
-    again (the inboxes absorb them) and never becomes pending.
+    A second outcome of the same kind changes nothing; a record of a decided transaction sends the stored decision's
+    messages again (the inboxes absorb them) and never becomes pending.
     """
     known = _look_up(list(dict.fromkeys(outcomes.keys)), db)
     work = _join(outcomes, known, pending)
@@ -118,7 +120,9 @@ def _look_up(keys: Sequence[Key], db: Transaction) -> dict[Key, tuple[str, list[
 def _replies_of(decisions: dict[Key, tuple[Half, Half]], db: Transaction) -> dict[Key, list[Message]]:
     """Key → the messages of its decision: the answer, or first the compensation of the step that succeeded."""
     failed_stock = [key[0] for key, (p, s) in decisions.items() if (p.value[0], s.value[0]) == ("psuccess", "sfail")]
-    users = dict(db.execute(_USERS, (text_array(failed_stock),), prepare=True).fetchall()) if failed_stock else {}
+    users: dict[str, str] = {}
+    if failed_stock:
+        users.update(db.execute(_USERS, (text_array(failed_stock),), prepare=True).fetchall())
     replies: dict[Key, list[Message]] = {}
     for key, (paid, taken) in decisions.items():
         pay_went, stock_went = paid.value[0] == "psuccess", taken.value[0] == "ssuccess"
@@ -137,7 +141,9 @@ def _store(work: _Work, replies: dict[Key, list[Message]], db: Transaction) -> N
     if replies:
         order_ids, trs = zip(*replies, strict=True)
         decisions = ["success" if own[0] is SUCCESS_MESSAGE else "fail" for own in replies.values()]
-        stored = [_SUCCESS_JSON if own[0] is SUCCESS_MESSAGE else orjson.dumps(own).decode() for own in replies.values()]
+        stored = [
+            _SUCCESS_JSON if own[0] is SUCCESS_MESSAGE else orjson.dumps(own).decode() for own in replies.values()
+        ]
         columns = (text_array(order_ids), int_array(trs), text_array(decisions), text_array(stored))
         if db.execute(_DECIDE, columns, prepare=True).rowcount != len(replies):
             raise Raced("some transactions were decided by another member")
@@ -147,8 +153,8 @@ def _store(work: _Work, replies: dict[Key, list[Message]], db: Transaction) -> N
     if statuses:
         closed = sorted(statuses)
         order_ids, trs = zip(*closed, strict=True)
-        columns = (text_array(order_ids), int_array(trs), text_array([statuses[key] for key in closed]))
-        db.execute(_CLOSE, columns, prepare=True)
+        named = text_array([statuses[key] for key in closed])
+        db.execute(_CLOSE, (text_array(order_ids), int_array(trs), named), prepare=True)
 
 
 _SUCCESS_JSON = orjson.dumps([SUCCESS_MESSAGE]).decode()
@@ -163,5 +169,3 @@ def _outgoing(messages: Sequence[tuple[Key, Message]]) -> list[Outgoing]:
             keys, values = zip(*rows, strict=True)
             outgoing.append(Outgoing(topic, keys, [orjson.dumps(value) for value in values]))
     return outgoing
-
-

@@ -7,8 +7,9 @@ from system.kafka.batch import Batch
 from system.runtime.service import Outcomes
 from system.store.postgres import Transaction, int_array, text_array
 
-# One statement settles every user whose credit covers all of the batch's debits, in whatever order they stand. The input
-# is sorted: rows are locked in the order of the ids, so that two workers wait for each other instead of deadlocking.
+# One statement settles every user whose credit covers all of the batch's debits, in whatever order they stand. The
+# input is sorted: rows are locked in the order of the ids, so that two workers wait for each other instead of
+# deadlocking.
 _SETTLE = """
     UPDATE users u SET credit = u.credit - v.debit + v.refund
     FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS v(user_id, debit, refund)
@@ -17,7 +18,8 @@ _SETTLE = """
 
 
 def pay(commands: Batch, db: Transaction) -> Outcomes:
-    """`["pay", amount, user]` → `psuccess` or `pfail`; `["can", amount, user]` → `canok`. Balances are the user's credit.
+    """`["pay", amount, user]` → `psuccess` or `pfail`; `["can", amount, user]` → `canok`. Balances are the user's
+    credit.
 
     A payment is refused when the credit does not cover it or the user does not exist; credit never falls below zero. A
     cancellation gives back only what a successful payment took.
@@ -46,7 +48,9 @@ def pay(commands: Batch, db: Transaction) -> Outcomes:
 
 
 def _cancelled_in_the_same_batch(commands: Batch) -> set[str]:
-    """Users of an order whose payment and cancellation are both new here: only row by row does the second see the first."""
+    """Users of an order whose payment and cancellation are both new here: only row by row does the second see the
+    first.
+    """
     cancelled = {key for key, value in commands.rows() if value[0] == "can"}
     if not cancelled:
         return set()

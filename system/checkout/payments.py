@@ -1,4 +1,6 @@
-"""The payment API: credit, and its changes that are no part of a saga, a batch at a time inside the caller's transaction."""
+"""The payment API: credit, and its changes that are no part of a saga, a batch at a time inside the caller's
+transaction.
+"""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,9 @@
-"""The three consumer groups of `checkout`, each a value: what it reads, how a message is claimed, who decides, what it answers."""
+"""The three consumer groups of `checkout`, each a value: what it reads, how a message is claimed, who decides, what it
+answers.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 
@@ -10,7 +11,7 @@ from system.checkout import contract
 from system.checkout.order import decided, half, order
 from system.checkout.pay import pay
 from system.checkout.stock import stock
-from system.kafka.batch import Batch
+from system.kafka.batch import Batch, Json
 from system.runtime.service import InboxHandler, PendingHandler, Service
 from system.store.inbox import Claim
 
@@ -27,7 +28,7 @@ def undone(claim: Claim) -> Claim | None:
     return claim._replace(was_rollback=False) if claim.was_rollback else None
 
 
-def reply(value: Any, outcome: str) -> bytes:
+def reply(value: Json, outcome: str) -> bytes:
     """`[outcome, amount | lines]` of the request."""
     return orjson.dumps([outcome, value[1]])
 

@@ -9,11 +9,14 @@ from system.kafka.batch import Batch
 from system.runtime.service import Outcomes
 from system.store.postgres import Transaction
 
-def stock(commands: Batch, db: Transaction) -> Outcomes:
-    """`["decrement", lines]` → `ssuccess` or `sfail`; `["increment", lines]` → `incok`. Balances are the lines' stocks as JSON.
 
-    A decrement is all or nothing over its lines; an unknown item fails it. An increment puts back only what a successful
-    decrement took. Sums are not enough here: an order that fails for its second item must leave the first to the next.
+def stock(commands: Batch, db: Transaction) -> Outcomes:
+    """`["decrement", lines]` → `ssuccess` or `sfail`; `["increment", lines]` → `incok`. Balances are the lines' stocks
+    as JSON.
+
+    A decrement is all or nothing over its lines; an unknown item fails it. An increment puts back only what a
+    successful decrement took. Sums are not enough here: an order that fails for its second item must leave the first
+    to the next.
     """
     stocks = STOCK.lock({item for _, lines in commands.values for item, _ in lines}, db)
     before = dict(stocks)

@@ -4,6 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+Json = Any
+"""A decoded JSON value, or whatever a contract makes of a key."""
+
 
 class Span(NamedTuple):
     """The part of a batch that came from one partition; offsets inclusive."""
@@ -53,21 +56,27 @@ class Batch:
     topic: str
     partitions: Sequence[int]
     offsets: Sequence[int]
-    keys: Sequence[Any]
-    values: Sequence[Any]
+    keys: Sequence[Json]
+    values: Sequence[Json]
     prior: Sequence[str | None] = ()
 
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def rows(self) -> Iterator[tuple[Any, Any]]:
+    def rows(self) -> Iterator[tuple[Json, Json]]:
         """(key, value) pairs in order."""
         return zip(self.keys, self.values, strict=True)
 
     def take(self, rows: Sequence[int], *, prior: Sequence[str | None] = ()) -> "Batch":
         """The records at `rows`, in that order."""
-        columns = (self.partitions, self.offsets, self.keys, self.values)
-        return Batch(self.topic, *([column[row] for row in rows] for column in columns), prior=prior)
+        return Batch(
+            self.topic,
+            [self.partitions[row] for row in rows],
+            [self.offsets[row] for row in rows],
+            [self.keys[row] for row in rows],
+            [self.values[row] for row in rows],
+            prior,
+        )
 
 
 @dataclass(frozen=True, slots=True)

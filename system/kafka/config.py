@@ -1,7 +1,7 @@
 """The configuration of every Kafka client, in one place, in librdkafka's own property names.
 
-What decides correctness is fixed here and cannot be overridden by a client file; what decides speed or says how to reach
-the cluster can. Sources: librdkafka CONFIGURATION.md; KIP-98 (idempotence), KIP-345 (static members), KIP-848.
+What decides correctness is fixed here and cannot be overridden by a client file; what decides speed or says how to
+reach the cluster can. Sources: librdkafka CONFIGURATION.md; KIP-98 (idempotence), KIP-345 (static members), KIP-848.
 """
 
 from collections.abc import Mapping

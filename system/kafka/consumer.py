@@ -32,8 +32,8 @@ def columns(messages: Sequence[Message]) -> list[Raw]:
             topic,
             [message.partition() for message in rows],  # type: ignore[misc]
             [message.offset() for message in rows],  # type: ignore[misc]
-            [message.key() for message in rows],  # type: ignore[misc]
-            [message.value() for message in rows],  # type: ignore[misc]
+            [message.key() for message in rows],
+            [message.value() for message in rows],
         )
         for topic, rows in topics.items()
     ]
@@ -56,7 +56,9 @@ _TRANSIENT = frozenset(
 
 
 class GroupConsumer:
-    """Polls batches; `on_assign`, `on_revoke` and `on_lost` are called inside `poll` only, so no batch is in flight then."""
+    """Polls batches; `on_assign`, `on_revoke` and `on_lost` are called inside `poll` only, so no batch is in flight
+    then.
+    """
 
     def __init__(
         self,
@@ -99,7 +101,8 @@ class GroupConsumer:
         return columns(messages + rest)
 
     def commit(self, spans: Sequence[Span] = ()) -> None:
-        """Commits the offset behind each span, and what an earlier refusal left owed, synchronously. Raises `CommitRefused`.
+        """Commits the offset behind each span, and what an earlier refusal left owed, synchronously. Raises
+        `CommitRefused`.
 
         A refusal in the middle of a rebalance concerns partitions that may stay here: their offsets remain owed until
         they are committed or the partition is given away. Otherwise the last batch of a load would never be committed.
@@ -125,7 +128,7 @@ class GroupConsumer:
 
     def generation(self) -> int:
         """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""
-        metadata = bytes(self._consumer.consumer_group_metadata())  # type: ignore[arg-type]
+        metadata = bytes(self._consumer.consumer_group_metadata())
         if not metadata.startswith(_METADATA_MAGIC):
             return -1
         return int(_GENERATION.unpack_from(metadata, len(_METADATA_MAGIC))[0])

@@ -1,13 +1,14 @@
 """A producer of whole batches whose delivery reports come back as columns."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from system.kafka.batch import Outgoing
 from system.kafka.config import Properties
 
+METADATA_S = 10.0
 FLUSH_DEADLINE_S = 45.0
 """Above `delivery.timeout.ms`: by then every record has been acknowledged or has failed."""
 
@@ -26,10 +27,14 @@ class Acknowledged(NamedTuple):
 
 
 class BatchProducer:
-    """Sends columns and answers with columns. Not shared between threads."""
+    """Sends columns and answers with columns. Not shared between threads. Raises KafkaException where no broker
+    answers.
+    """
 
     def __init__(self, properties: Properties) -> None:
         self._producer = Producer(dict(properties))
+        # The first record to a topic that is not in the client's cache waits up to a second for its leaders.
+        self._producer.list_topics(timeout=METADATA_S)
         self._reports: dict[str, Acknowledged] = {}
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
@@ -37,14 +42,16 @@ class BatchProducer:
         report = self._reports.get(topic)
         if report is None:
             report = self._reports[topic] = Acknowledged(topic, [], [], [])
-        report.partitions.append(message.partition() or 0)  # type: ignore[arg-type]
+        report.partitions.append(message.partition() or 0)
         offset = message.offset()
         report.offsets.append(-1 if offset is None else offset)
         report.errors.append(None if error is None else error.name())
 
     def send(self, outgoing: Outgoing) -> None:
         """Hands the records to librdkafka's queue, in order; waits for room instead of dropping."""
-        records = [{"key": key, "value": value} for key, value in zip(outgoing.keys, outgoing.values, strict=True)]
+        records: list[dict[str, Any]] = [
+            {"key": key, "value": value} for key, value in zip(outgoing.keys, outgoing.values, strict=True)
+        ]
         while records:
             try:
                 self._producer.produce_batch(outgoing.topic, records, on_delivery=self._report)
@@ -53,8 +60,9 @@ class BatchProducer:
             failed = [record for record in records if "_error" in record]
             if not failed:
                 return
-            if failed[0]["_error"].code() != KafkaError._QUEUE_FULL:
-                raise KafkaException(failed[0]["_error"])
+            error = failed[0]["_error"]
+            if not isinstance(error, KafkaError) or error.code() != KafkaError._QUEUE_FULL:
+                raise KafkaException(error)
             # What did not fit is a suffix: what fitted went in order, so the rest keeps the order too.
             records = [{"key": record["key"], "value": record["value"]} for record in failed]
             self._producer.poll(0.01)

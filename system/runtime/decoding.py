@@ -1,11 +1,13 @@
-"""Raw records → decoded batches; what does not decode or fails its schema becomes a dead letter, and those behind it go on."""
+"""Raw records → decoded batches; what does not decode or fails its schema becomes a dead letter, and those behind it
+go on.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
-from system.kafka.batch import Batch, Raw
+from system.kafka.batch import Batch, Json, Raw
 
 DEAD_LETTER_SUFFIX = ".dead-letter"
 
@@ -30,8 +32,12 @@ class DeadLetter(NamedTuple):
         ]
 
 
-def decode(raw: Raw, *, decode_key: Callable[[str], Any], check: Callable[[Any], None]) -> tuple[Batch, list[DeadLetter]]:
-    """The batch without the records that were refused, and those. `check` and `decode_key` raise ValueError with the reason."""
+def decode(
+    raw: Raw, *, decode_key: Callable[[str], Json], check: Callable[[Json], None]
+) -> tuple[Batch, list[DeadLetter]]:
+    """The batch without the records that were refused, and those. `check` and `decode_key` raise ValueError with the
+    reason.
+    """
     try:
         keys, values = _decode_all(raw, decode_key, check)
     except (ValueError, AttributeError):
@@ -40,7 +46,7 @@ def decode(raw: Raw, *, decode_key: Callable[[str], Any], check: Callable[[Any],
 
 
 def _decode_all(
-    raw: Raw, decode_key: Callable[[str], Any], check: Callable[[Any], None]
+    raw: Raw, decode_key: Callable[[str], Json], check: Callable[[Json], None]
 ) -> tuple[list[Any], list[Any]]:
     keys = [decode_key(key.decode()) for key in raw.keys]  # type: ignore[union-attr]
     values = [orjson.loads(value) for value in raw.values]  # type: ignore[arg-type]
@@ -50,7 +56,7 @@ def _decode_all(
 
 
 def _decode_each(
-    raw: Raw, decode_key: Callable[[str], Any], check: Callable[[Any], None]
+    raw: Raw, decode_key: Callable[[str], Json], check: Callable[[Json], None]
 ) -> tuple[Batch, list[DeadLetter]]:
     rows: list[int] = []
     keys: list[Any] = []
@@ -71,7 +77,7 @@ def _decode_each(
     return Batch(raw.topic, partitions, [raw.offsets[row] for row in rows], keys, values), refused
 
 
-def _decode_one(key: bytes | None, value: bytes | None, decode_key: Callable[[str], Any]) -> tuple[Any, Any]:
+def _decode_one(key: bytes | None, value: bytes | None, decode_key: Callable[[str], Json]) -> tuple[Any, Any]:
     if key is None:
         raise ValueError("no key")
     if value is None:

@@ -1,4 +1,6 @@
-"""A batch behind an inbox: only what is new reaches the handler; what was done before is answered from the stored outcome."""
+"""A batch behind an inbox: only what is new reaches the handler; what was done before is answered from the stored
+outcome.
+"""
 
 from system.kafka.batch import Batch, Outgoing
 from system.runtime.service import InboxHandler, Replies
@@ -10,8 +12,8 @@ from system.store.postgres import Transaction
 def apply_once(batch: Batch, db: Transaction, handler: InboxHandler) -> Replies:
     """State, inbox rows and replies of `batch`, inside the open transaction `db`. Raises `Raced`.
 
-    The same message twice in one batch is handled once. A reply stands for every record, new or old, in the order of the
-    batch: a crash between the database commit and the produce must not lose it for ever.
+    The same message twice in one batch is handled once. A reply stands for every record, new or old, in the order of
+    the batch: a crash between the database commit and the produce must not lose it for ever.
     """
     claims = handler.claims(batch)
     undone = {claim: step for claim in claims if (step := handler.undone(claim)) is not None}

@@ -1,7 +1,8 @@
 """The order of a worker's steps, a guarantee a line, and the pure machine that walks them.
 
-The machine knows nothing of clients or tables: it is told how a step ended and answers with the next step. The same machine
-drives real clients in production (`worker`) and a fake log with fake tables in the simulation, where every crash is tried.
+The machine knows nothing of clients or tables: it is told how a step ended and answers with the next step. The same
+machine drives real clients in production (`worker`) and a fake log with fake tables in the simulation, where every
+crash is tried.
 """
 
 from collections.abc import Mapping

@@ -1,15 +1,18 @@
 """Keeps the half-finished transactions of the partitions that a worker owns, across assignments and crashes.
 
-On assignment it reads the last published L of the partition and the records in [L, committed) without acting; during work
-it publishes L with the next batch's records, after the broker has acknowledged what the finished transactions sent.
+On assignment it reads the last published L of the partition and the records in [L, committed) without acting; during
+work it publishes L with the next batch's records, after the broker has acknowledged what the finished transactions
+sent.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from system.kafka import config
+from system.kafka.batch import Json, Raw
 from system.kafka.consumer import columns
 from system.kafka.producer import BatchProducer
 from system.runtime.decoding import decode
@@ -17,8 +20,16 @@ from system.runtime.pending import PartitionPending, PendingChange, apply_change
 from system.runtime.service import PendingHandler, Service
 from system.store.postgres import Transaction
 
-READ_DEADLINE_POLLS = 600
-POLL_S = 0.1
+READ_DEADLINE_S = 60.0
+METADATA_S = 10.0
+POLL_S = 0.02
+TAIL_RECORDS = 64
+"""How far before its end a partition of the watermark topic is read first: control records may stand behind the last
+L.
+"""
+
+Positions = Mapping[int, int]
+"""Partition → offset."""
 
 
 class RebuildFailed(Exception):
@@ -28,32 +39,36 @@ class RebuildFailed(Exception):
 class LowWatermark:
     """`partitions` maps an owned partition to its state; what is not owned is not there."""
 
-    def __init__(self, service: Service, handler: PendingHandler, *, connection: config.Properties, prefix: str) -> None:
+    def __init__(
+        self, service: Service, handler: PendingHandler, *, connection: config.Properties, prefix: str
+    ) -> None:
         self._service = service
         self._handler = handler
         self._prefix = prefix
         self._topic = prefix + handler.low_watermark_topic
-        self._reader = config.reader(connection, client_id=f"{prefix}{service.name}-rebuild")
+        reader = config.reader(connection, client_id=f"{prefix}{service.name}-rebuild")
+        self._reader = {**reader, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
         self.partitions: dict[int, PartitionPending] = {}
 
     def assigned(self, committed: Mapping[tuple[str, int], int], db: Transaction) -> list[tuple[int, int, int, int]]:
         """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records) each."""
-        rebuilt = []
-        reader = Consumer({**self._reader, "enable.partition.eof": True})
+        topic = next(iter(committed))[0]
+        ends = {partition: pos for (_, partition), pos in committed.items()}
+        reader = Consumer(self._reader)
+        reader.list_topics(timeout=METADATA_S)
         try:
-            for (topic, partition), pos in sorted(committed.items()):
-                published = self._last_published(reader, partition)
-                low = min(published or 0, pos)
-                records = list(self._records(reader, topic, partition, low, pos))
-                keys = list({key for _, key, half, _ in records if half is not None})
-                with db.transaction():
-                    decided = self._handler.decided(keys, db) if keys else set()
-                state = rebuild(records, decided, pos=pos, published=published)
-                self.partitions[partition] = state
-                rebuilt.append((partition, low, pos, len(records)))
+            published = self._last_published(reader, list(ends))
+            begins = {partition: min(published.get(partition, 0), pos) for partition, pos in ends.items()}
+            records = self._records(reader, topic, begins, ends)
         finally:
             reader.close()
-        return rebuilt
+        with db.transaction():
+            keys = list({key for rows in records.values() for _, key, half, _ in rows if half is not None})
+            decided = self._handler.decided(keys, db) if keys else set()
+        for partition, pos in ends.items():
+            rows = records.get(partition, [])
+            self.partitions[partition] = rebuild(rows, decided, pos=pos, published=published.get(partition))
+        return [(p, begins[p], ends[p], len(records.get(p, []))) for p in sorted(ends)]
 
     def dropped(self, partitions: Sequence[int]) -> None:
         """Forgets partitions that were revoked or lost; their new owner reads them back."""
@@ -80,41 +95,54 @@ class LowWatermark:
                 partition=partition,
             )
 
-    def _last_published(self, reader: Consumer, partition: int) -> int | None:
-        last: int | None = None
-        for raw in _read(reader, self._topic, partition, 0, None):
-            for value in raw.values:
-                last = int(value) if value else last
-        return last
+    def _last_published(self, reader: Consumer, partitions: Sequence[int]) -> dict[int, int]:
+        """Partition → the newest L, for those that have one."""
+        ends = {
+            partition: reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=READ_DEADLINE_S)[1]
+            for partition in partitions
+        }
+        tails = {partition: max(0, end - TAIL_RECORDS) for partition, end in ends.items() if end > 0}
+        found = self._newest(reader, tails)
+        # Nothing but control records in the tail: read the whole partition.
+        missed = {partition: 0 for partition, begin in tails.items() if begin > 0 and partition not in found}
+        return {**found, **self._newest(reader, missed)}
+
+    def _newest(self, reader: Consumer, begins: Positions) -> dict[int, int]:
+        newest: dict[int, int] = {}
+        for raw in _read(reader, self._topic, begins):
+            for partition, value in zip(raw.partitions, raw.values, strict=True):
+                if value:
+                    newest[partition] = int(value)
+        return newest
 
     def _records(
-        self, reader: Consumer, topic: str, partition: int, low: int, end: int
-    ) -> Iterator[tuple[int, Any, str | None, Any]]:
-        check: Callable[[Any], None] = self._service.check[topic.removeprefix(self._prefix)]
-        for raw in _read(reader, topic, partition, low, end):
+        self, reader: Consumer, topic: str, begins: Positions, ends: Positions
+    ) -> dict[int, list[tuple[int, Any, str | None, Any]]]:
+        """Partition → (offset, key, half, value) of the records in [begin, end)."""
+        check: Callable[[Json], None] = self._service.check[topic.removeprefix(self._prefix)]
+        rows: dict[int, list[tuple[int, Any, str | None, Any]]] = {}
+        for raw in _read(reader, topic, {p: begin for p, begin in begins.items() if begin < ends[p]}):
             batch, _ = decode(raw, decode_key=self._service.decode_key, check=check)
-            for offset, key, value in zip(batch.offsets, batch.keys, batch.values, strict=True):
-                if offset < end:
-                    yield offset, key, self._handler.half(value), value
+            for partition, offset, key, value in zip(
+                batch.partitions, batch.offsets, batch.keys, batch.values, strict=True
+            ):
+                if offset < ends[partition]:
+                    rows.setdefault(partition, []).append((offset, key, self._handler.half(value), value))
+        return rows
 
 
-def _read(reader: Consumer, topic: str, partition: int, begin: int, end: int | None) -> Iterator[Any]:
-    """The records in [begin, end), or to the partition's end: the last offset may be a control record, so ask for EOF."""
-    if end is not None and begin >= end:
+def _read(reader: Consumer, topic: str, begins: Positions) -> Iterator[Raw]:
+    """The records from `begins` to each partition's end: the last offset may be a control record, so the end is asked
+    for.
+    """
+    if not begins:
         return
-    reader.assign([TopicPartition(topic, partition, begin)])
-    for _ in range(READ_DEADLINE_POLLS):
+    reader.assign([TopicPartition(topic, partition, begin) for partition, begin in begins.items()])
+    left = set(begins)
+    deadline_s = time.monotonic() + READ_DEADLINE_S
+    while left:
         messages = reader.consume(10_000, POLL_S)
         yield from columns(messages)
-        if any(_is_end(message.error()) for message in messages):
-            return
-        position = reader.position([TopicPartition(topic, partition)])[0].offset
-        if end is not None and position >= end:
-            return
-    raise RebuildFailed(f"{topic} partition {partition} could not be read from offset {begin} on")
-
-
-def _is_end(error: KafkaError | None) -> bool:
-    if error is not None and error.code() != KafkaError._PARTITION_EOF and error.fatal():
-        raise KafkaException(error)
-    return error is not None and error.code() == KafkaError._PARTITION_EOF
+        left -= {message.partition() for message in messages if message.error() is not None}
+        if time.monotonic() > deadline_s:
+            raise RebuildFailed(f"{topic} partitions {sorted(left)} could not be read to their ends")

@@ -1,15 +1,15 @@
 """What a choreography gives the runtime: a service is a consumer group with a handler, and nothing else.
 
 A handler takes a batch and an open database transaction. It never sees a client, a guarantee or a failpoint, and never
-commits, seeks or stores an offset, so that it can be tested with a literal batch and a database, and so that a wrong system
-is the real one with one field replaced.
+commits, seeks or stores an offset, so that it can be tested with a literal batch and a database, and so that a wrong
+system is the real one with one field replaced.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from system.kafka.batch import Batch, Outgoing
+from system.kafka.batch import Batch, Json, Outgoing
 from system.runtime.pending import Pending, PendingChange
 from system.store.inbox import BalanceType, Claim
 from system.store.postgres import Transaction
@@ -35,9 +35,9 @@ class Replies:
 class InboxHandler:
     """A handler behind an inbox: the runtime hands it only what is new and answers the rest from the stored outcomes.
 
-    `handle(commands, db)` decides each record. `claims(batch)` names the logical message of each, pure. `undone(claim)` is
-    the claim of the step that a compensation undoes, or None. `reply(value, outcome)` is the record sent for it. `apply`
-    is how a batch meets the inbox, None: as the guarantee says (a wrong system's otherwise).
+    `handle(commands, db)` decides each record. `claims(batch)` names the logical message of each, pure.
+    `undone(claim)` is the claim of the step that a compensation undoes, or None. `reply(value, outcome)` is the record
+    sent for it. `apply` is how a batch meets the inbox, None: as the guarantee says (a wrong system's otherwise).
     """
 
     handle: Callable[[Batch, Transaction], Outcomes]
@@ -55,8 +55,9 @@ class InboxHandler:
 class PendingHandler:
     """A handler that joins records across batches: the runtime keeps its half-finished transactions a partition.
 
-    `handle(outcomes, db, pending)` reads `pending` and reports what it opened and closed. `half(value)` names the half that a
-    record is, or None for one that takes no part. `decided(keys, db)` are those whose decision is durable. `low_watermark_topic` is where the runtime publishes L.
+    `handle(outcomes, db, pending)` reads `pending` and reports what it opened and closed. `half(value)` names the half
+    that a record is, or None for one that takes no part. `decided(keys, db)` are those whose decision is durable.
+    `low_watermark_topic` is where the runtime publishes L.
     """
 
     handle: Callable[[Batch, Transaction, Pending], Replies]
@@ -69,13 +70,13 @@ class PendingHandler:
 class Service:
     """A consumer group `name` over `topics`, with the schema `name` in the database.
 
-    `decode_key` and `check` raise ValueError on a record that fails its schema; the message is the reason in its dead letter.
-    `producer` are properties that differ from the house's (a wrong system's only).
+    `decode_key` and `check` raise ValueError on a record that fails its schema; the message is the reason in its dead
+    letter. `producer` are properties that differ from the house's (a wrong system's only).
     """
 
     name: str
     topics: Sequence[str]
-    decode_key: Callable[[str], Any]
-    check: Mapping[str, Callable[[Any], None]]
+    decode_key: Callable[[str], Json]
+    check: Mapping[str, Callable[[Json], None]]
     handler: InboxHandler | PendingHandler
     producer: Mapping[str, str | int | float | bool] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Keeps a set of processes alive: what dies is started again, what was told to stop is not.
 
-It is tended by its owner's loop instead of by a thread: a child's parent-death signal is tied to the thread that started it.
+It is tended by its owner's loop instead of by a thread: a child's parent-death signal is tied to the thread that
+started it.
 """
 
 import time
@@ -43,7 +44,9 @@ class _Slot:
 
 
 class Supervisor:
-    """`start(name, life)` starts a process; `life` counts from 0, so that a crash armed for the first does not strike the second."""
+    """`start(name, life)` starts a process; `life` counts from 0, so that a crash armed for the first does not strike
+    the second.
+    """
 
     def __init__(self, names: Sequence[str], start: Callable[[str, int], Child], observer: Observer) -> None:
         self._start = start

@@ -1,7 +1,7 @@
 """One worker: one process, one synchronous loop, one consumer, one producer, one database connection.
 
-It walks the steps of its guarantee (`guarantees`) with real clients. Rebalance callbacks run only inside poll, so no batch is
-ever in flight when partitions move: what was revoked is already committed, what was lost is forgotten.
+It walks the steps of its guarantee (`guarantees`) with real clients. Rebalance callbacks run only inside poll, so no
+batch is ever in flight when partitions move: what was revoked is already committed, what was lost is forgotten.
 """
 
 import time
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 from confluent_kafka import TopicPartition
+from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from system.kafka import config
 from system.kafka.batch import Batch, Outgoing, Raw
@@ -33,7 +34,9 @@ RECORDS_MAX = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic and group."""
+    """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
+    and group.
+    """
 
     name: str
     prefix: str
@@ -58,7 +61,9 @@ class _Flight:
 
 
 class Worker:
-    """A member of a service's group. `run` returns the process's exit code: 0 after a stop, 1 when it must be restarted."""
+    """A member of a service's group. `run` returns the process's exit code: 0 after a stop, 1 when it must be
+    restarted.
+    """
 
     def __init__(self, service: Service, settings: WorkerConfig, observer: Observer) -> None:
         self._service = service
@@ -167,7 +172,8 @@ class Worker:
                 for batch in flight.batches:
                     self._handle(batch)
                 flight.times = flight.times._replace(handled_ns=time.monotonic_ns())
-        except (*postgres.REDO_ERRORS, Raced) as error:
+        # SQLSTATE 40P01 and 40001: certainly rolled back.
+        except (DeadlockDetected, SerializationFailure, Raced) as error:
             self._observer.event("batch-rolled-back", reason=type(error).__name__)
             return Ended.ROLLED_BACK
         except (psycopg.OperationalError, psycopg.InternalError) as error:
@@ -188,7 +194,9 @@ class Worker:
         self._flight.outgoing += replies.outgoing
 
     def _reconnected(self) -> Ended:
-        """The fate of the batch is unknown: the connection broke, perhaps during the commit. UNKNOWN, or FAILED without a server."""
+        """The fate of the batch is unknown: the connection broke, perhaps during the commit. UNKNOWN, or FAILED
+        without a server.
+        """
         with suppress(psycopg.Error):  # It is broken already; what counts is the new one.
             self._db.close()
         try:
@@ -242,7 +250,9 @@ class Worker:
         if self._watermark is not None and partitions:
             committed = self._consumer.committed(partitions)
             for partition, low, pos, records in self._watermark.assigned(committed, self._db):
-                self._observer.event("rebuild-finished", partition=partition, **{"from": low, "to": pos}, records=records)
+                self._observer.event(
+                    "rebuild-finished", partition=partition, **{"from": low, "to": pos}, records=records
+                )
             self._rebuilt = True
         self._moved("partitions-assigned", partitions)
 

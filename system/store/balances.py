@@ -55,5 +55,3 @@ class Balances:
             answers.append((applies, balances.get(name)))
         self.put(balances, db)
         return answers
-
-

@@ -1,7 +1,7 @@
 """The inbox: one row a logical message, with its outcome. What is there is not done again; its reply is given again.
 
-Source: the `Orderid | tr# | Was Rollback` table of document 002. A message is claimed by its key, never by its offset: the
-same message may stand at two offsets.
+Source: the `Orderid | tr# | Was Rollback` table of document 002. A message is claimed by its key, never by its offset:
+the same message may stand at two offsets.
 """
 
 from collections.abc import Sequence
@@ -55,9 +55,9 @@ def store(
     if not claims:
         return
     order_ids, trs, rollbacks = zip(*claims, strict=True)
-    statement, as_array = (_STORE, int_array) if balance_type == "bigint" else (_STORE_TEXT, nullable_text_array)
-    balances = as_array(balances_after)  # type: ignore[operator]
-    columns = (text_array(order_ids), int_array(trs), bool_array(rollbacks), text_array(outcomes), balances)
-    stored = db.execute(statement, columns, prepare=True).rowcount
+    balances = [None if balance is None else str(balance) for balance in balances_after]
+    columns = (text_array(order_ids), int_array(trs), bool_array(rollbacks), text_array(outcomes))
+    statement = _STORE if balance_type == "bigint" else _STORE_TEXT
+    stored = db.execute(statement, (*columns, nullable_text_array(balances)), prepare=True).rowcount
     if stored != len(claims):
         raise Raced(f"{len(claims) - stored} of {len(claims)} messages were applied by another member")

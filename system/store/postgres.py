@@ -8,17 +8,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg import errors
 
 Transaction = psycopg.Connection[tuple[Any, ...]]
 
-REDO_ERRORS: tuple[type[psycopg.Error], ...] = (errors.DeadlockDetected, errors.SerializationFailure)
-"""SQLSTATE 40P01 and 40001: certainly rolled back; the same batch can be done again."""
-
 _SESSION: tuple[LiteralString, ...] = (
     # Statements are prepared once, while the tables are still empty. Their plans must stay index look-ups driven by the
-    # sorted input: a sequential scan or a hash of a table that has meanwhile grown to millions of rows is fatal, and rows
-    # are locked in the order of the input, so that two workers do not deadlock.
+    # sorted input: a sequential scan or a hash of a table that has meanwhile grown to millions of rows is fatal, and
+    # rows are locked in the order of the input, so that two workers do not deadlock.
     "SET enable_seqscan = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
@@ -33,7 +29,9 @@ class Raced(Exception):
 
 
 def connect(dsn: str, *, schema: str, name: str, idle_timeout_ms: int = 0) -> Transaction:
-    """A connection that sees only `schema`. `idle_timeout_ms` ends a transaction whose process was stopped (0 = never)."""
+    """A connection that sees only `schema`. `idle_timeout_ms` ends a transaction whose process was stopped (0 =
+    never).
+    """
     connection: Transaction = psycopg.connect(dsn, application_name=name, connect_timeout=10)
     for setting in _SESSION:
         connection.execute(setting)

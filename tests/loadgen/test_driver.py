@@ -286,7 +286,7 @@ def test_a_second_driver_goes_on_behind_what_the_first_had_sent(history: History
     history.intended_ns[:] = np.arange(200) + time.monotonic_ns()
     history.sent_ns[:80] = history.intended_ns[:80]
     progress = drive(Plan(intended_ns=np.arange(200)), FakeSystem(nothing).target(200), history, stop=threading.Event())
-    assert progress.finished == 120
+    assert (progress.finished, progress.warmup_began_ns) == (120, 0)
     assert settled_outcomes(history, slice(0, 80))[0].tolist() == [INFO] * 80
     assert (history.outcome[80:] != 0).all()
 
@@ -341,3 +341,15 @@ def test_the_null_sink_ends_everything_with_success(tmp_path: Path) -> None:
     history = create_history(tmp_path / "h", operations=100)
     progress = drive(closed(), null_target(100), history, stop=threading.Event())
     assert progress.ok == 100
+
+
+def test_counters_and_phases_go_on_over_two_drivers(history: History) -> None:
+    phases: list[str] = []
+    stop = threading.Event()
+    intended = schedule("constant", rate_per_s=100.0, operations=200, seed=1)
+    system = FakeSystem(lambda system, operations: stop.set())
+    first = drive(Plan(intended_ns=intended), system.target(200), history, stop=stop, announce=phases.append)
+    plan = Plan(intended_ns=intended)
+    second = drive(plan, FakeSystem(nothing).target(200), history, stop=threading.Event(), announce=phases.append)
+    assert 0 < first.finished < second.finished == second.ok + second.fail == 200
+    assert phases.count("warm-up") == phases.count("measure") == 1

@@ -322,7 +322,10 @@ def write(history: History, folder: Path, *, condition: str = "none", guarantee:
     run |= {"broken": None, "seed": 1, "prefix": PREFIX, "condition": condition}
     run["knobs"] = {"partitions": {"value": history.partitions, "unit": "partitions"}}
     last = max((row["completed_ns"] for row in history.operations), default=0)
-    run["phases"] = [{"name": "measure", "begin": 900_000_000, "end": last}, {"name": "drain", "begin": last, "end": last + 10**9}]
+    run["phases"] = [
+        {"name": "measure", "begin": 900_000_000, "end": last},
+        {"name": "drain", "begin": last, "end": last + 10**9},
+    ]
     (folder / "run.json").write_bytes(orjson.dumps(run))
     return folder
 

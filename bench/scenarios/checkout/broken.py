@@ -1,7 +1,8 @@
-"""Wrong systems: each is the real one with one piece replaced, in a way that public implementations of this saga got it wrong.
+"""Wrong systems: each is the real one with one piece replaced, in a way that public implementations of this saga got
+it wrong.
 
-A checker that nobody has seen fail is not a checker: every one of these must be caught, under the plan and the workload
-that make it meet the condition in which it is wrong.
+A checker that nobody has seen fail is not a checker: every one of these must be caught, under the plan and the
+workload that make it meet the condition in which it is wrong.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from system.checkout.pay import pay
 from system.checkout.services import claims, reply
 from system.checkout.stock import stock
 from system.checkout.stocks import STOCK as STOCKS
-from system.kafka.batch import Batch, Outgoing
+from system.kafka.batch import Batch, Json, Outgoing
 from system.runtime.effects import apply_always, apply_once
 from system.runtime.pending import Pending, PendingChange
 from system.runtime.service import InboxHandler, Outcomes, Replies
@@ -29,7 +30,7 @@ _CLOSE_UNPAID = """
     WHERE o.order_id = v.order_id AND o.tr = v.tr AND o.status = 'pending'"""
 
 
-def _with(name: str, **pieces: Any) -> Callable[[Services], Services]:
+def _with(name: str, **pieces: Json) -> Callable[[Services], Services]:
     """The services with pieces of one handler replaced."""
 
     def replaced(services: Services) -> Services:
@@ -48,7 +49,9 @@ def _claims_by_offset(batch: Batch) -> list[Claim]:
 
 
 def _apply_silently(batch: Batch, db: Transaction, handler: InboxHandler) -> Replies:
-    """Recognises what it did before, and does not answer it again: the reply of a batch that died after its commit is lost."""
+    """Recognises what it did before, and does not answer it again: the reply of a batch that died after its commit is
+    lost.
+    """
     known = inbox.look_up(list(dict.fromkeys(handler.claims(batch))), db)
     fresh = batch.take([row for row, claim in enumerate(handler.claims(batch)) if claim not in known])
     if not len(fresh):
@@ -75,9 +78,7 @@ def _reply_before_compensation(outcomes: Batch, db: Transaction, pending: Pendin
     right = order(outcomes, db, pending)
     compensated = _keys_of(right, (PAY, STOCK))
     _close_unpaid(compensated, db)
-    acknowledged = {
-        f"{key[0]}_{key[1]}" for key, value in outcomes.rows() if value[0] in ("canok", "incok")
-    }
+    acknowledged = {f"{key[0]}_{key[1]}" for key, value in outcomes.rows() if value[0] in ("canok", "incok")}
     answers = [
         Outgoing(one.topic, *zip(*kept, strict=True)) if one.topic == OUTCOME_CHECKOUT else one
         for one in right.outgoing
@@ -157,7 +158,7 @@ def _partial_decrement(commands: Batch, db: Transaction) -> Outcomes:
     return right
 
 
-def _altered_amount(value: Any, outcome: str) -> bytes:
+def _altered_amount(value: Json, outcome: str) -> bytes:
     """Answers with an amount that was not asked for, when the payment is a multiple of seven."""
     amount = value[1] + 1 if value[1] % 7 == 0 else value[1]
     return reply([value[0], amount], outcome)
@@ -184,7 +185,7 @@ BROKEN: Mapping[str, Broken] = MappingProxyType(
             services=_with("stock", claims=_claims_by_offset),
         ),
         "silent-inbox": Broken(
-            story="pay does not answer again what it did before: the reply of a batch that died after its commit is lost",
+            story="pay does not answer again what it did before: a batch that died after its commit loses its replies",
             caught_by=("incomplete-saga",),
             condition="redelivery",
             fault="crash:pay@after-state#8",

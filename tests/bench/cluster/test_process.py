@@ -46,6 +46,15 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert child.stop(grace_s=0.05) == -signal.SIGKILL
 
 
+def test_a_childs_own_child_is_stopped_with_it(tmp_path: Path) -> None:
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {DEAF!r}]).wait()"
+    child = python(code, tmp_path / "log")
+    wait_until(lambda: "deaf" in child.log.read_text(), deadline_s=30, why="the grandchild to be deaf")
+    (grandchild,) = psutil.Process(child.pid).children()
+    assert child.stop(grace_s=0.05) == -signal.SIGTERM
+    wait_until(lambda: not grandchild.is_running(), deadline_s=30, why="the grandchild to end")
+
+
 def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
     child = python("import os; print(os.getsid(0) == os.getpid())", tmp_path / "log")
     assert child.wait(30) == 0

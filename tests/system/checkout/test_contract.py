@@ -8,7 +8,9 @@ from system.checkout import contract
 from system.checkout.contract import CHECKS, Malformed, split_key
 
 
-@pytest.mark.parametrize("key", ["", "1", "_1", "1_", "1_0", "1_-1", "1_x", "a b_1", "x" * 65 + "_1", "1_2147483648", "1_²"])
+@pytest.mark.parametrize(
+    "key", ["", "1", "_1", "1_", "1_0", "1_-1", "1_x", "a b_1", "x" * 65 + "_1", "1_2147483648", "1_²"]
+)
 def test_a_key_that_is_not_order_and_tr_is_refused(key: str) -> None:
     with pytest.raises(Malformed):
         split_key(key)

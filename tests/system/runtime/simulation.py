@@ -1,4 +1,5 @@
-"""A fake log, fake tables and workers that walk the real step machine, moved by a list of numbers: the same list, the same history.
+"""A fake log, fake tables and workers that walk the real step machine, moved by a list of numbers: the same list, the
+same history.
 
 What may go wrong at every step: a crash, a partition that moves while its old owner still holds a batch (a zombie), a
 transaction that is rolled back or whose commit's fate is unknown, a record that is not acknowledged.
@@ -18,7 +19,7 @@ DRAIN_STEPS_MAX = 10_000
 class Member:
     """A worker: its place in the loop, the partitions that it believes to own with its next offsets, its batch."""
 
-    position: Position = Position()
+    position: Position = field(default_factory=Position)
     fetch: dict[int, int] = field(default_factory=dict)
     batch: list[tuple[int, int]] = field(default_factory=list)
     owed: dict[int, int] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""Each guarantee keeps what it claims in every simulated history, and the simulation is able to show what it does not claim."""
+"""Each guarantee keeps what it claims in every simulated history, and the simulation is able to show what it does not
+claim.
+"""
 
 import random
 from collections.abc import Sequence
@@ -13,9 +15,7 @@ from tests.system.runtime.simulation import World, simulate
 LOGS = st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=8), min_size=1, max_size=3)
 CHOICES = st.lists(st.integers(0, 200), max_size=120)
 
-IDEMPOTENT, AT_LEAST_ONCE, AT_MOST_ONCE = (
-    GUARANTEES[name] for name in ("idempotent", "at-least-once", "at-most-once")
-)
+IDEMPOTENT, AT_LEAST_ONCE, AT_MOST_ONCE = (GUARANTEES[name] for name in ("idempotent", "at-least-once", "at-most-once"))
 
 
 def keys_of(log: Sequence[Sequence[str]]) -> set[str]:
@@ -24,7 +24,9 @@ def keys_of(log: Sequence[Sequence[str]]) -> set[str]:
 
 @settings(max_examples=500, deadline=None)
 @given(LOGS, CHOICES)
-def test_idempotent_applies_each_message_once_and_answers_it_at_least_once(log: list[list[str]], choices: list[int]) -> None:
+def test_idempotent_applies_each_message_once_and_answers_it_at_least_once(
+    log: list[list[str]], choices: list[int]
+) -> None:
     world = simulate(IDEMPOTENT, log, choices)
     assert world.effects == dict.fromkeys(keys_of(log), 1)
     assert set(world.replies) == keys_of(log)
@@ -64,7 +66,8 @@ def test_without_faults_every_guarantee_is_exactly_once(name: str, log: list[lis
 def worlds(name: str, seeds: range) -> list[World]:
     log = [["a", "b", "c", "d"], ["e", "f", "g", "h"]]
     return [
-        simulate(GUARANTEES[name], log, [random.Random(seed).randrange(200) for seed in range(s, s + 60)]) for s in seeds
+        simulate(GUARANTEES[name], log, [random.Random(seed).randrange(200) for seed in range(s, s + 60)])
+        for s in seeds
     ]
 
 
@@ -109,4 +112,10 @@ def test_a_batch_that_is_rolled_back_for_ever_ends_the_worker() -> None:
 
 
 def test_failpoints_stand_between_any_two_steps() -> None:
-    assert set(failpoints(IDEMPOTENT)) == {"after-poll", "after-state", "after-produce", "before-commit", "after-commit"}
+    assert set(failpoints(IDEMPOTENT)) == {
+        "after-poll",
+        "after-state",
+        "after-produce",
+        "before-commit",
+        "after-commit",
+    }

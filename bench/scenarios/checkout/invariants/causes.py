@@ -17,7 +17,9 @@ _SAGA: Final = Subject("sagas", "key", "saga")
 
 def _after(effect: str, cause: str, sentence: str) -> Rule:
     """The first `effect` bears an earlier time than its first `cause`."""
-    return Rule("causal-violation", f"{effect} < {cause}", f"concat('{sentence} ', {cause} - {effect}, ' ms too early')")
+    return Rule(
+        "causal-violation", f"{effect} < {cause}", f"concat('{sentence} ', {cause} - {effect}, ' ms too early')"
+    )
 
 
 _TIMES: Final = (
@@ -35,7 +37,11 @@ _TIMES: Final = (
 
 def _behind(effect: str, cause: str, first: str, sentence: str) -> Rule:
     """Within one partition of one topic the effect stands at a lower offset than its cause."""
-    return Rule("key-reorder", f"{first} AND {effect} < {cause}", f"concat('{sentence}: offset ', {effect}, ' before ', {cause})")
+    return Rule(
+        "key-reorder",
+        f"{first} AND {effect} < {cause}",
+        f"concat('{sentence}: offset ', {effect}, ' before ', {cause})",
+    )
 
 
 _OFFSETS: Final = (
@@ -61,7 +67,9 @@ def causes_precede_effects(recording: Recording) -> Finding:
     finding = breaches(recording, _SAGA, _OFFSETS)
     step = clock_step_ms(recording)
     if step > CLOCK_STEP_MS:
-        return Finding(finding.examined, finding.counts, finding.anomalies, unknown=f"the wall clock was stepped by {step} ms")
+        return Finding(
+            finding.examined, finding.counts, finding.anomalies, unknown=f"the wall clock was stepped by {step} ms"
+        )
     return merged((finding, breaches(recording, _SAGA, _TIMES, examined={})))
 
 
@@ -84,6 +92,6 @@ def transactions_of_an_order_do_not_overlap(recording: Recording) -> Finding:
 
 def clock_step_ms(recording: Recording) -> int:
     """How far the wall clock moved against CLOCK_MONOTONIC between two events of the run."""
-    return recording.number("SELECT (max(wall_ms - monotonic_ns // 1000000) - min(wall_ms - monotonic_ns // 1000000)) FROM events")
-
-
+    return recording.number(
+        "SELECT (max(wall_ms - monotonic_ns // 1000000) - min(wall_ms - monotonic_ns // 1000000)) FROM events"
+    )

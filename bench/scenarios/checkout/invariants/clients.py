@@ -10,11 +10,23 @@ from verifiers.rules import Rule, Subject, breaches
 _MISMATCH: Final = "response-state-mismatch"
 _ANSWERS: Final = (
     Rule(_MISMATCH, "outcome = 'ok' AND tr IS NULL", "'answered ok without a tr#'"),
-    Rule(_MISMATCH, "outcome = 'ok' AND tr IS NOT NULL AND success_n = 0", "concat('answered ok, but tr# ', tr, ' has no success')"),
+    Rule(
+        _MISMATCH,
+        "outcome = 'ok' AND tr IS NOT NULL AND success_n = 0",
+        "concat('answered ok, but tr# ', tr, ' has no success')",
+    ),
     Rule(_MISMATCH, "outcome = 'ok' AND NOT coalesce(paid, false)", "'answered ok, but the order is not paid'"),
-    Rule(_MISMATCH, "outcome = 'fail' AND tr IS NOT NULL AND fail_n = 0", "concat('answered fail, but tr# ', tr, ' did not fail')"),
+    Rule(
+        _MISMATCH,
+        "outcome = 'fail' AND tr IS NOT NULL AND fail_n = 0",
+        "concat('answered fail, but tr# ', tr, ' did not fail')",
+    ),
     Rule(_MISMATCH, "outcome = 'fail' AND success_n > 0", "concat('answered fail, but tr# ', tr, ' succeeded')"),
-    Rule("missing-effect", "outcome <> 'info' AND tr IS NOT NULL AND pay_n + dec_n = 0", "concat('tr# ', tr, ' was never asked for')"),
+    Rule(
+        "missing-effect",
+        "outcome <> 'info' AND tr IS NOT NULL AND pay_n + dec_n = 0",
+        "concat('tr# ', tr, ' was never asked for')",
+    ),
     Rule("causal-violation", "completed_ns > 0 AND completed_ns < sent_ns", "'completed before it was sent'"),
 )
 _ORDERS: Final = (
@@ -22,8 +34,16 @@ _ORDERS: Final = (
     Rule("phantom-effect", "unasked_n > info_n", "concat(unasked_n, ' transactions answer no checkout')"),
 )
 _REAL_TIME: Final = (
-    Rule("causal-violation", "was = 'ok' AND (outcome = 'fail' OR tr <> was_tr)", "concat('paid as tr# ', was_tr, ' and then ', outcome, ' as ', tr)"),
-    Rule("causal-violation", "was = 'fail' AND tr <= was_tr", "concat('tr# ', was_tr, ' had failed before it was sent, yet it got ', tr)"),
+    Rule(
+        "causal-violation",
+        "was = 'ok' AND (outcome = 'fail' OR tr <> was_tr)",
+        "concat('paid as tr# ', was_tr, ' and then ', outcome, ' as ', tr)",
+    ),
+    Rule(
+        "causal-violation",
+        "was = 'fail' AND tr <= was_tr",
+        "concat('tr# ', was_tr, ' had failed before it was sent, yet it got ', tr)",
+    ),
 )
 
 

@@ -14,15 +14,25 @@ def _both_ways(row: str, requests: str, outcome: str, step: str) -> tuple[Rule, 
     """A request has its row, a row has its request, and the row says what the outcome on the topic says."""
     return (
         Rule("missing-effect", f"{requests} > 0 AND {row} IS NULL", f"'{step} has no row in the inbox'"),
-        Rule("phantom-effect", f"{requests} = 0 AND {row} IS NOT NULL", f"'the inbox has a {step} that nobody asked for'"),
-        Rule("inbox-mismatch", f"{row} IS NOT NULL AND {outcome}", f"concat('the inbox says ', {row}, ', the topic another')"),
+        Rule(
+            "phantom-effect", f"{requests} = 0 AND {row} IS NOT NULL", f"'the inbox has a {step} that nobody asked for'"
+        ),
+        Rule(
+            "inbox-mismatch",
+            f"{row} IS NOT NULL AND {outcome}",
+            f"concat('the inbox says ', {row}, ', the topic another')",
+        ),
     )
 
 
 _RULES: Final = (
-    *_both_ways("pin", "pay_n", "CASE pin WHEN 'psuccess' THEN ps_n = 0 WHEN 'pfail' THEN pf_n = 0 ELSE true END", "pay"),
+    *_both_ways(
+        "pin", "pay_n", "CASE pin WHEN 'psuccess' THEN ps_n = 0 WHEN 'pfail' THEN pf_n = 0 ELSE true END", "pay"
+    ),
     *_both_ways("pback", "can_n", "(pback <> 'canok' OR co_n = 0)", "can"),
-    *_both_ways("sin", "dec_n", "CASE sin WHEN 'ssuccess' THEN ss_n = 0 WHEN 'sfail' THEN sf_n = 0 ELSE true END", "decrement"),
+    *_both_ways(
+        "sin", "dec_n", "CASE sin WHEN 'ssuccess' THEN ss_n = 0 WHEN 'sfail' THEN sf_n = 0 ELSE true END", "decrement"
+    ),
     *_both_ways("sback", "inc_n", "(sback <> 'incok' OR io_n = 0)", "increment"),
 )
 
@@ -32,7 +42,9 @@ def inbox_matches_messages(recording: Recording) -> Finding:
     if recording.run.get("guarantee") in ("at-most-once", "at-least-once"):
         return not_applicable("this guarantee keeps no inbox")
     load_sagas(recording)
-    examined = {"inbox rows": recording.number("SELECT count(pin) + count(pback) + count(sin) + count(sback) FROM sagas")}
+    examined = {
+        "inbox rows": recording.number("SELECT count(pin) + count(pback) + count(sin) + count(sback) FROM sagas")
+    }
     recording.once(
         "repeated_inbox",
         " UNION ALL ".join(

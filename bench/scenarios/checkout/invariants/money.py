@@ -60,7 +60,11 @@ def credit_changes_form_a_chain(recording: Recording) -> Finding:
         return not_applicable("this guarantee keeps no inbox")
     load_steps(recording)
     rules = (
-        Rule("negative-balance", "pin_after < 0 OR pback_after < 0", "concat('credit was ', least(pin_after, pback_after))"),
+        Rule(
+            "negative-balance",
+            "pin_after < 0 OR pback_after < 0",
+            "concat('credit was ', least(pin_after, pback_after))",
+        ),
         Rule(
             "conflicting-outcome",
             "pin = 'pfail' AND pin_after >= amount",

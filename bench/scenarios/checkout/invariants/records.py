@@ -21,7 +21,9 @@ _LINE: Final = rf"\[{_ID},[1-9][0-9]{{0,14}}\]"
 _LINES: Final = rf"\[(?:{_LINE}(?:,{_LINE})*)?\]"
 ITEMS: Final = """[split_part(line, '",', 1) FOR line IN string_split({lines}[4:-3], '],["')]"""
 """The items of compact lines, a list of text (one empty text where there is no line)."""
-QUANTITIES: Final = """[try_cast(split_part(line, '",', 2) AS BIGINT) FOR line IN string_split({lines}[4:-3], '],["')]"""
+QUANTITIES: Final = (
+    """[try_cast(split_part(line, '",', 2) AS BIGINT) FOR line IN string_split({lines}[4:-3], '],["')]"""
+)
 _DISTINCT: Final = "(strpos({lines}, '],[') = 0 OR len(list_distinct({items})) = len({items}))"
 
 
@@ -106,7 +108,10 @@ def load_topic(recording: Recording, shape: Shape) -> list[dict[str, Any]]:
         f"""SELECT k AS key, {shape.kind} AS kind, {shape.what} AS what, {shape.user} AS user_id,
                    partition, "offset", timestamp_ms AS ts FROM ({raw}) WHERE {sound}""",
     )
-    if recording.number(f'SELECT (SELECT count(*) FROM "topics/{shape.topic}") - (SELECT count(*) FROM {shape.table})') == 0:
+    if (
+        recording.number(f'SELECT (SELECT count(*) FROM "topics/{shape.topic}") - (SELECT count(*) FROM {shape.table})')
+        == 0
+    ):
         return []
     slow, bad = [], []
     rows = recording.rows(

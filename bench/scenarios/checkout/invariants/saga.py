@@ -27,7 +27,11 @@ def _incomplete(where: str, sentence: str) -> Rule:
 
 
 _ONCE: Final = (
-    Rule("duplicate", f"greatest({', '.join(f'{step}_n' for step in _STEPS)}) > 1", f"'stands more than once:' || {_REPEATED}"),
+    Rule(
+        "duplicate",
+        f"greatest({', '.join(f'{step}_n' for step in _STEPS)}) > 1",
+        f"'stands more than once:' || {_REPEATED}",
+    ),
     Rule("conflicting-outcome", "ps_n > 0 AND pf_n > 0", "'both psuccess and pfail'"),
     Rule("conflicting-outcome", "ss_n > 0 AND sf_n > 0", "'both ssuccess and sfail'"),
     Rule("conflicting-terminal", "success_n > 0 AND fail_n > 0", "'both success and fail'"),
@@ -80,7 +84,11 @@ _REPLIES: Final = f"""CASE WHEN {_BOTH} THEN '[["Outcome-checkout-topic","succes
     WHEN ps_n > 0 THEN {_CAN} WHEN ss_n > 0 THEN {_INCREMENT} ELSE '[["Outcome-checkout-topic","fail"]]' END"""
 _DECISION: Final = (
     _incomplete(f"{_BEGUN} AND decision IS NULL", "no decision row"),
-    Rule("phantom-effect", "decision IS NOT NULL AND (ps_n + pf_n = 0 OR ss_n + sf_n = 0)", "'decided without both outcomes'"),
+    Rule(
+        "phantom-effect",
+        "decision IS NOT NULL AND (ps_n + pf_n = 0 OR ss_n + sf_n = 0)",
+        "'decided without both outcomes'",
+    ),
     Rule(
         "conflicting-terminal",
         f"decision IS NOT NULL AND (decision = 'success') <> {_BOTH}",
@@ -100,7 +108,9 @@ def decisions_follow_the_outcomes(recording: Recording) -> Finding:
     """C7: one decision a key, as its outcomes demand, with the replies that were due, equal to the terminal outcome."""
     load_sagas(recording)
     examined = {"decisions": recording.number("SELECT count(decision) FROM sagas")}
-    repeated = """SELECT order_id || '_' || tr AS key, count(*) AS n FROM "tables/order.decisions" GROUP BY ALL HAVING n > 1"""
+    repeated = (
+        """SELECT order_id || '_' || tr AS key, count(*) AS n FROM "tables/order.decisions" GROUP BY ALL HAVING n > 1"""
+    )
     recording.once("repeated_decisions", repeated)
     twice = Rule("double-terminal", "true", "concat('decided ', n, ' times')")
     return merged(
@@ -112,23 +122,33 @@ def decisions_follow_the_outcomes(recording: Recording) -> Finding:
 
 
 _AMOUNTS: Final = (
-    Rule("amount-mismatch", "amount_text <> amount_text_max", "concat('can and pay differ: ', amount_text, ', ', amount_text_max)"),
-    Rule("amount-mismatch", "user_id <> user_id_max", "concat('can and pay name two payers: ', user_id, ', ', user_id_max)"),
-    Rule("amount-mismatch", "lines <> lines_max", "concat('increment and decrement differ: ', lines, ', ', lines_max)"),
     Rule(
         "amount-mismatch",
+        "amount_text <> amount_text_max",
+        "concat('can and pay differ: ', amount_text, ', ', amount_text_max)",
+    ),
+    Rule(
+        "amount-mismatch",
+        "user_id <> user_id_max",
+        "concat('can and pay name two payers: ', user_id, ', ', user_id_max)",
+    ),
+    Rule("amount-mismatch", "lines <> lines_max", "concat('increment and decrement differ: ', lines, ', ', lines_max)"),
+    Rule(
+        "response-state-mismatch",
         "p_what <> p_what_max OR p_what <> amount_text",
         "concat('an outcome says ', p_what, ', ', p_what_max, ' but the request ', amount_text)",
     ),
     Rule(
-        "amount-mismatch",
+        "response-state-mismatch",
         "s_what <> s_what_max OR s_what <> lines",
         "concat('an outcome says ', s_what, ', ', s_what_max, ' but the request ', lines)",
     ),
 )
 _PRICES: Final = (
     Rule("amount-mismatch", "amount <> priced", "concat('asked for ', amount, ' but the items cost ', priced)"),
-    Rule("amount-mismatch", "payer <> user_id", "concat('charges user ', payer, ' but the order is of user ', user_id)"),
+    Rule(
+        "amount-mismatch", "payer <> user_id", "concat('charges user ', payer, ' but the order is of user ', user_id)"
+    ),
 )
 
 
@@ -144,26 +164,55 @@ def amounts_agree(recording: Recording) -> Finding:
         FROM sagas s LEFT JOIN priced USING (key) LEFT JOIN "tables/order.orders" o USING (order_id) WHERE pay_n > 0""",
     )
     return merged(
-        (breaches(recording, SAGA, _AMOUNTS), breaches(recording, Subject("priced_sagas", "key", "saga"), _PRICES, examined={}))
+        (
+            breaches(recording, SAGA, _AMOUNTS),
+            breaches(recording, Subject("priced_sagas", "key", "saga"), _PRICES, examined={}),
+        )
     )
 
 
 _PAID: Final = (
-    Rule("conflicting-terminal", "paid <> coalesce(last_both, false)", "concat('paid is ', paid, ' against the outcomes of tr# ', tr)"),
+    Rule(
+        "conflicting-terminal",
+        "paid <> coalesce(last_both, false)",
+        "concat('paid is ', paid, ' against the outcomes of tr# ', tr)",
+    ),
     Rule("response-state-mismatch", "paid <> (status = 'paid')", "concat('paid is ', paid, ' and status ', status)"),
     Rule("double-effect", "successes_n > 1", "concat(successes_n, ' transactions of one order succeeded')"),
-    Rule("double-effect", "success_tr < last_tr", "concat('tr# ', success_tr, ' succeeded, and tr# ', last_tr, ' followed')"),
-    Rule("missing-effect", "is_final AND tr > coalesce(last_tr, 0)", "concat('tr# is ', tr, ' but the last request is of ', last_tr)"),
-    Rule("phantom-effect", "is_final AND tr < last_tr", "concat('tr# is ', tr, ' but there is a request of ', last_tr)"),
+    Rule(
+        "double-effect",
+        "success_tr < last_tr",
+        "concat('tr# ', success_tr, ' succeeded, and tr# ', last_tr, ' followed')",
+    ),
+    Rule(
+        "missing-effect",
+        "is_final AND tr > coalesce(last_tr, 0)",
+        "concat('tr# is ', tr, ' but the last request is of ', last_tr)",
+    ),
+    Rule(
+        "phantom-effect", "is_final AND tr < last_tr", "concat('tr# is ', tr, ' but there is a request of ', last_tr)"
+    ),
     Rule("incomplete-saga", "sagas_n <> last_tr OR first_tr <> 1", "concat('tr#s are not 1 to ', last_tr)"),
-    Rule("amount-mismatch", "paid AND amount <> last_amount", "concat('paid with amount ', amount, ' but asked for ', last_amount)"),
-    Rule("amount-mismatch", "paid AND replace(items, ' ', '') <> last_lines", "concat('paid with items ', items, ' but asked for ', last_lines)"),
+    Rule(
+        "amount-mismatch",
+        "paid AND amount <> last_amount",
+        "concat('paid with amount ', amount, ' but asked for ', last_amount)",
+    ),
+    Rule(
+        "amount-mismatch",
+        "paid AND replace(items, ' ', '') <> last_lines",
+        "concat('paid with items ', items, ' but asked for ', last_lines)",
+    ),
     Rule(
         "immutable-changed",
         "NOT paid AND (items <> initial_items OR amount <> initial_amount)",
         "concat('items or amount changed: ', initial_items, ' ', initial_amount, ' to ', items, ' ', amount)",
     ),
-    Rule("immutable-changed", "user_id <> initial_user_id", "concat('the user is ', user_id, ' and was ', initial_user_id)"),
+    Rule(
+        "immutable-changed",
+        "user_id <> initial_user_id",
+        "concat('the user is ', user_id, ' and was ', initial_user_id)",
+    ),
     Rule("lost-row", "NOT is_final", "'the row of this order is gone'"),
     Rule("phantom-row", "NOT is_initial", "'the row of this order came from nowhere'"),
 )

@@ -73,7 +73,9 @@ def stock_changes_form_a_chain(recording: Recording) -> Finding:
         return not_applicable("this guarantee keeps no inbox")
     load_steps(recording)
     lines = (
-        Rule("negative-balance", "after < 0 OR back_after < 0", "concat('the stock of item ', item_id, ' was ', after)"),
+        Rule(
+            "negative-balance", "after < 0 OR back_after < 0", "concat('the stock of item ', item_id, ' was ', after)"
+        ),
         Rule(
             "phantom-effect",
             "sin = 'ssuccess' AND after IS NULL OR sback = 'incok' AND back_after IS NULL",

@@ -19,7 +19,11 @@ from verifiers.rules import Rule, Subject, breaches
 _NEVER: Final = np.iinfo(np.int64).max
 _RECORD: Final = Subject("watermark_rows", "concat('Outc-offs-topic[', partition, ']@', \"offset\")", "record")
 _RULES: Final = (
-    Rule("malformed-watermark", "described IS NULL OR low IS NULL OR pos IS NULL", "'key, value or pos header is no number'"),
+    Rule(
+        "malformed-watermark",
+        "described IS NULL OR low IS NULL OR pos IS NULL",
+        "'key, value or pos header is no number'",
+    ),
     Rule("wrong-partition", "described <> partition", "concat('describes partition ', described)"),
     Rule("watermark-ahead", "low > pos", "concat('L ', low, ' is past the position ', pos)"),
     Rule("watermark-ahead", "pos > end_offset", "concat('the position ', pos, ' is past the end ', end_offset)"),
@@ -78,7 +82,9 @@ def unsound(spans: Spans, claims: Spans, what: str) -> list[Anomaly]:
         below = np.searchsorted(mine["first"], asked["low"], side="left")
         for at in np.flatnonzero((below > 0) & (latest[below - 1] >= asked["pos"])).tolist():
             key = str(mine["key"][int(np.argmax(mine["finish"][: below[at]]))])
-            sentence = f"{what} = {asked['low'][at]} of partition {partition} at position {asked['pos'][at]} passes over it"
+            sentence = (
+                f"{what} = {asked['low'][at]} of partition {partition} at position {asked['pos'][at]} passes over it"
+            )
             anomalies.append(Anomaly("watermark-ahead", key, f"{sentence} before it finished", subject="saga"))
     return anomalies
 

@@ -1,0 +1,87 @@
+"""Vacuity: a fault that did not strike and a wrong system that never met its condition prove nothing, so the run is UNKNOWN.
+
+run.json names both: `fault` (the plan) and `condition` (what the wrong system needs: `none`, `redelivery`, `restart`,
+`contention`, `compensation`). These checkers stand beside those of every scenario; they find no anomalies.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from verifiers.checker import Checker, Finding, not_applicable
+from verifiers.recording import Recording
+
+
+def redelivered(recording: Recording) -> int:
+    """Spans of one group's partition that overlap in offsets with an earlier one, or that a worker reported."""
+    spans = recording.number(
+        """SELECT count(*) FROM (SELECT first_offset, max(last_offset) OVER (PARTITION BY topic, partition
+               ORDER BY polled_ns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reached FROM journal)
+           WHERE first_offset <= reached"""
+    )
+    return spans + recording.number("SELECT count(*) FROM events WHERE event = 'redelivered'")
+
+
+def restarted(recording: Recording) -> int:
+    """Processes that were started more than once."""
+    return recording.number(
+        """SELECT count(*) FROM (SELECT process FROM events WHERE event = 'process-started'
+           GROUP BY process HAVING count(*) > 1)"""
+    )
+
+
+def contended(recording: Recording) -> int:
+    """Refusals: credit or stock was short when a request came."""
+    return recording.number(
+        """SELECT (SELECT count(*) FROM "tables/pay.inbox" WHERE outcome = 'pfail')
+                + (SELECT count(*) FROM "tables/stock.inbox" WHERE outcome = 'sfail')"""
+        if recording.has("tables/pay.inbox") and recording.has("tables/stock.inbox")
+        else "SELECT 0"
+    )
+
+
+def compensated(recording: Recording) -> int:
+    """Decisions of which one half had succeeded: a compensation was due."""
+    return recording.number(
+        """SELECT count(*) FROM "tables/order.decisions" WHERE decision = 'fail' AND order_id || '_' || tr IN (
+               SELECT try(decode(key)) FROM "topics/Outcomes-topic"
+               WHERE try(decode(value)) LIKE '["psuccess"%' OR try(decode(value)) LIKE '["ssuccess"%')"""
+        if recording.has("tables/order.decisions") and recording.has("topics/Outcomes-topic")
+        else "SELECT 0"
+    )
+
+
+OCCURRED: Final[Mapping[str, Callable[[Recording], int]]] = {
+    "redelivery": redelivered,
+    "restart": restarted,
+    "contention": contended,
+    "compensation": compensated,
+}
+"""Condition → how often it occurred in a recording."""
+
+
+def the_condition_occurred(recording: Recording) -> Finding:
+    """A wrong system met the condition in which it is wrong."""
+    condition = recording.run.get("condition") or "none"
+    if condition == "none":
+        return not_applicable("the run needs no condition")
+    if condition not in OCCURRED:
+        return Finding({}, unknown=f"condition {condition!r} is unknown; known are none, {', '.join(OCCURRED)}")
+    count = OCCURRED[condition](recording)
+    if not count:
+        return Finding({condition: 0}, unknown=f"the condition did not occur: {condition}")
+    return Finding({condition: count})
+
+
+def the_fault_struck(recording: Recording) -> Finding:
+    """The fault of the plan hit a process."""
+    fault = recording.run.get("fault") or "none"
+    if fault == "none":
+        return not_applicable("no fault was planned")
+    count = recording.number("SELECT count(*) FROM events WHERE event IN ('failpoint-reached', 'fault-struck')")
+    return Finding({"strikes": count}, unknown=None if count else f"the fault did not strike: {fault}")
+
+
+CHECKERS: Final = (
+    Checker("the_fault_struck", "safety", the_fault_struck, at_quiescence=False),
+    Checker("the_condition_occurred", "safety", the_condition_occurred, at_quiescence=False),
+)
