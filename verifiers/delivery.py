@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, merged, not_applicable
+from verifiers.disturbance import disturbances
 from verifiers.recording import Recording
+from verifiers.rules import Rule, Subject, breaches
 
 ROWS_A_BLOCK: Final = 1 << 16
 
@@ -50,7 +52,21 @@ def _acknowledged(recording: Recording, topic: str) -> Finding:
         for process, partition, offset, transaction in rows
         if counts
     )
-    return Finding({"acknowledged": examined}, counts, anomalies)
+    return merged((Finding({"acknowledged": examined}, counts, anomalies), _unreported(recording, topic)))
+
+
+def _unreported(recording: Recording, topic: str) -> Finding:
+    """In a quiet run every visible record has its delivery report: nobody else wrote, and no report was lost."""
+    if disturbances(recording):
+        return Finding({})
+    recording.once(
+        f"unreported:{topic}",
+        f"""SELECT partition, "offset" FROM "topics/{topic}" ANTI JOIN (SELECT partition, "offset" FROM acks
+            WHERE topic = '{recording.prefix}{topic}' AND error IS NULL) USING (partition, "offset")""",
+    )
+    subject = Subject(f"unreported:{topic}", f"concat('{topic}[', partition, ']@', \"offset\")", "record")
+    rule = Rule("unreported-write", "true", "'it is in the log, but no producer of the run has a delivery report of it'")
+    return breaches(recording, subject, (rule,), examined={})
 
 
 def both_readers_saw_the_same(recording: Recording) -> Finding:

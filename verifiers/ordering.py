@@ -65,7 +65,7 @@ def load_spans(recording: Recording) -> None:
     )
     names = [name for (name,) in recording.rows("SELECT DISTINCT name FROM spans_before ORDER BY 1")]
     counted = [_count_visible(recording, name) for name in names if recording.has(f"topics/{name}")]
-    table = pa.concat_tables(counted) if counted else _counted((), (), (), (), ())
+    table = pa.concat_tables(counted) if counted else _counted((), (), (), (), (), ())
     recording.db.register("counted_columns", table)
     recording.once(
         "spans",
@@ -76,8 +76,8 @@ def load_spans(recording: Recording) -> None:
 
 
 def _counted(*columns: Any) -> Any:
-    types = (pa.string(), pa.int64(), pa.int64(), pa.int64(), pa.int64())
-    names = ("name", "row", "visible", "bad", "skipped")
+    types = (pa.string(), *[pa.int64()] * 5)
+    names = ("name", "row", "visible", "bad", "skipped", "edges")
     return pa.table({name: pa.array(column, kind) for name, kind, column in zip(names, types, columns, strict=True)})
 
 
@@ -92,18 +92,20 @@ def _count_visible(recording: Recording, name: str) -> Any:
     if recording.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'bad_records'"):
         bad = recording.columns(f"SELECT partition, \"offset\" FROM bad_records WHERE topic = '{name}' ORDER BY 1, 2")
     rows = np.arange(len(spans["partition"]))
-    visible, spoilt, skipped = (np.zeros(len(rows), np.int64) for _ in range(3))
+    visible, spoilt, skipped, edges = (np.zeros(len(rows), np.int64) for _ in range(4))
     for partition in np.unique(spans["partition"]).tolist():
         mine = spans["partition"] == partition
         first, last, before = (spans[column][mine] for column in ("first_offset", "last_offset", "before"))
         offsets, bads = (part["offset"][part["partition"] == partition] for part in (log, bad))
         visible[mine] = np.searchsorted(offsets, last, "right") - np.searchsorted(offsets, first, "left")
         spoilt[mine] = np.searchsorted(bads, last, "right") - np.searchsorted(bads, first, "left")
+        edges[mine] = np.isin(first, offsets).astype(np.int64) + np.isin(last, offsets)
         skipped[mine] = np.searchsorted(offsets, first, "left") - np.searchsorted(offsets, before, "right")
-    return _counted([name] * len(rows), rows, visible, spoilt, skipped)
+    return _counted([name] * len(rows), rows, visible, spoilt, skipped, edges)
 
 
 _CONSUMPTION: Final = (
+    Rule("phantom-effect", "edges < 2", "concat('to ', last_offset, ': the log has no record at its first or last offset')"),
     Rule("nonmonotonic-poll", "first_offset <= before", "concat('polled again after offset ', before)"),
     Rule(
         "nonmonotonic-poll", "last_offset < first_offset OR records < 1", "concat('a span that ends at ', last_offset)"

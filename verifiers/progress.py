@@ -20,6 +20,10 @@ def quiescence_was_reached(recording: Recording) -> Finding:
         return Finding({}, unknown=f"the run is incomplete: {recording.incomplete}")
     if not places:
         return Finding({}, unknown="no offsets were recorded at quiescence")
+    places = recording.number("SELECT count(DISTINCT (topic, partition)) FROM offsets WHERE phase = 'quiescent'")
+    read = recording.number("SELECT count(DISTINCT topic) FROM offsets")
+    if places < read * int(recording.knob("partitions") or 0):
+        return Finding({}, unknown=f"offsets at quiescence were recorded of {places} partitions only")
     names = recording.rows(
         f"SELECT DISTINCT topic[{len(recording.prefix) + 1}:] FROM offsets WHERE phase = 'quiescent' ORDER BY 1"
     )

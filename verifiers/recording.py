@@ -1,7 +1,7 @@
 """A run folder opened as columns: a DuckDB view a file, nothing loaded until a checker asks, nothing judged here.
 
 Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`, `"tables/pay.users"`,
-`"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join the files of all processes and add `process`;
+`"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join the files of all processes and add `process`;
 `events` has one row an event. A folder that cannot be read raises `BadRecording` with one line that names the file.
 """
 
@@ -185,9 +185,9 @@ def parquet_files(folder: Path, prefix: str) -> dict[str, Path]:
     """View name → file, each checked to be whole. Raises `BadRecording`."""
     files = {name: folder / f"{name}.parquet" for name in ("operations", "offsets")}
     found = {view: path for view, path in files.items() if path.exists()}
-    for kind in ("topics", "topics-live", "tables", "initial"):
+    for kind in ("topics", "topics-live", "tables", "tables-replayed", "initial"):
         for path in sorted((folder / kind).glob("*.parquet")):
-            found[f"{kind.removeprefix('topics-')}/{path.stem.removeprefix(prefix)}"] = path
+            found[f"{kind.removeprefix('topics-').removeprefix('tables-')}/{path.stem.removeprefix(prefix)}"] = path
     for view, path in found.items():
         check_parquet(path, COLUMNS.get("topics-live" if view.startswith("live/") else view.partition("/")[0], ()))
     return found

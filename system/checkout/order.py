@@ -50,7 +50,7 @@ class _Work:
     decisions: dict[Key, tuple[Half, Half]] = field(default_factory=dict)
     released: dict[Key, None] = field(default_factory=dict)
     resent: list[Key] = field(default_factory=list)
-    change: PendingChange = field(default_factory=lambda: PendingChange([], [], set()))
+    change: PendingChange = field(default_factory=lambda: PendingChange([], [], []))
 
 
 def half(value: Json) -> str | None:
@@ -91,14 +91,14 @@ def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending:
             if key in known and known[key][0] == "fail":
                 work.released[key] = None
             continue
+        mine = Half(offset, name, value)
         if key in known:
             work.resent.append(key)
             work.change.closed.append((partition, key))
+            work.change.skipped.append((partition, key, mine))
         if key in known or key in work.decisions:
-            work.change.skipped.add(partition)
             continue
         seen = work.halves.get(key) or pending[partition].halves.get(key)
-        mine = Half(offset, name, value)
         if seen is None:
             work.halves[key] = mine
             work.change.opened.append((partition, key, mine))

@@ -57,6 +57,7 @@ class LowWatermark:
         reader = Consumer(self._reader)
         reader.list_topics(timeout=METADATA_S)
         try:
+            horizons = _ends(reader, topic, list(ends))
             published = self._last_published(reader, list(ends))
             begins = {partition: min(published.get(partition, 0), pos) for partition, pos in ends.items()}
             records = self._records(reader, topic, begins, ends)
@@ -67,7 +68,9 @@ class LowWatermark:
             decided = self._handler.decided(keys, db) if keys else set()
         for partition, pos in ends.items():
             rows = records.get(partition, [])
-            self.partitions[partition] = rebuild(rows, decided, pos=pos, published=published.get(partition))
+            self.partitions[partition] = rebuild(
+                rows, decided, pos=pos, published=published.get(partition), horizon=horizons[partition]
+            )
         return [(p, begins[p], ends[p], len(records.get(p, []))) for p in sorted(ends)]
 
     def dropped(self, partitions: Sequence[int]) -> None:
@@ -97,10 +100,7 @@ class LowWatermark:
 
     def _last_published(self, reader: Consumer, partitions: Sequence[int]) -> dict[int, int]:
         """Partition → the newest L, for those that have one."""
-        ends = {
-            partition: reader.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=READ_DEADLINE_S)[1]
-            for partition in partitions
-        }
+        ends = _ends(reader, self._topic, partitions)
         tails = {partition: max(0, end - TAIL_RECORDS) for partition, end in ends.items() if end > 0}
         found = self._newest(reader, tails)
         # Nothing but control records in the tail: read the whole partition.
@@ -129,6 +129,14 @@ class LowWatermark:
                 if offset < ends[partition]:
                     rows.setdefault(partition, []).append((offset, key, self._handler.half(value), value))
         return rows
+
+
+def _ends(reader: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+    """Partition → the offset behind its last record."""
+    found = {}
+    for partition in partitions:
+        _, found[partition] = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_DEADLINE_S)
+    return found
 
 
 def _read(reader: Consumer, topic: str, begins: Positions) -> Iterator[Raw]:

@@ -24,16 +24,41 @@ class Half(NamedTuple):
 
 @dataclass(slots=True)
 class PartitionPending:
-    """The half-finished transactions of one partition, oldest first, and what was last published of it."""
+    """The half-finished transactions of one partition, oldest first, and what was last published of it.
+
+    `shadows` are halves of transactions that an earlier life has decided and whose other half has not been read again.
+    Their other half may stand between here and `horizon`, the end of the log at the assignment; until it was read, the
+    transaction is not finished below `pos`, and L must not pass it. Past the horizon there are none: what was not met by
+    then stands below the L from which was rebuilt.
+    """
 
     pos: int = 0
     published: int | None = None
     halves: OrderedDict[Any, Half] = field(default_factory=OrderedDict)
+    horizon: int = 0
+    shadows: OrderedDict[Any, Half] = field(default_factory=OrderedDict)
 
     def low(self) -> int:
         """L, the offset from which a rebuild must read."""
-        # An OrderedDict, as finding the first key of a dict that lost many of its oldest is linear.
-        return next(iter(self.halves.values())).offset if self.halves else self.pos
+        # OrderedDicts, as finding the first key of a dict that lost many of its oldest is linear.
+        oldest = [next(iter(halves.values())).offset for halves in (self.halves, self.shadows) if halves]
+        return min(oldest, default=self.pos)
+
+    def meet_decided(self, key: Any, half: Half) -> None:  # noqa: ANN401 - a key is whatever the contract makes of it
+        """A record of a transaction that was decided before it was read (again)."""
+        seen = self.shadows.get(key)
+        if seen is None:
+            self.shadows[key] = half
+        elif seen.name != half.name:
+            del self.shadows[key]
+
+    def pass_to(self, pos: int) -> bool:
+        """Moves on to `pos`. Whether that ended the watch for shadows."""
+        self.pos = pos
+        if pos < self.horizon or not self.shadows:
+            return False
+        self.shadows.clear()
+        return True
 
 
 Pending = Mapping[int, PartitionPending]
@@ -42,13 +67,13 @@ Pending = Mapping[int, PartitionPending]
 
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """What a batch did: `opened` (partition, key, half), `closed` (partition, key); `skipped`: partitions in which a
-    record of a decided transaction was passed over, which may leave a pinned L behind to be corrected.
+    """What a batch did: `opened` (partition, key, half), `closed` (partition, key); `skipped`: records of transactions
+    that had been decided before (partition, key, half), which may leave a pinned L behind to be corrected.
     """
 
     opened: list[tuple[int, Any, Half]]
     closed: list[tuple[int, Any]]
-    skipped: set[int]
+    skipped: list[tuple[int, Any, Half]]
 
 
 def apply_change(pending: Pending, change: PendingChange, positions: Mapping[int, int]) -> list[int]:
@@ -57,13 +82,14 @@ def apply_change(pending: Pending, change: PendingChange, positions: Mapping[int
     `positions` is the next offset to read of each partition in the batch. L is looked at when a transaction finished
     or a decided record was skipped; when one that is not the oldest finishes, L stays and nothing is published.
     """
-    for partition, pos in positions.items():
-        pending[partition].pos = pos
     for partition, key, half in change.opened:
         pending[partition].halves[key] = half
     for partition, key in change.closed:
         pending[partition].halves.pop(key, None)
-    touched = {partition for partition, _ in change.closed} | change.skipped
+    for partition, key, half in change.skipped:
+        pending[partition].meet_decided(key, half)
+    touched = {partition for partition, _ in change.closed} | {partition for partition, _, _ in change.skipped}
+    touched.update([partition for partition, pos in positions.items() if pending[partition].pass_to(pos)])
     return sorted(partition for partition in touched if pending[partition].low() != pending[partition].published)
 
 
@@ -73,17 +99,21 @@ def rebuild(
     *,
     pos: int,
     published: int | None,
+    horizon: int,
 ) -> PartitionPending:
     """The state of a partition from its records in [L, committed): (offset, key, half name, value) in log order.
 
     Nothing is acted upon. A record of a decided transaction does not enter: as the source words it, the second half of
     a transaction that finished before the crash would be taken for a new one and pin L for ever.
     """
-    state = PartitionPending(pos, published)
+    state = PartitionPending(published=published, horizon=horizon)
     for offset, key, name, value in records:
-        if name is None or key in decided:
+        if name is None:
             continue
-        seen = state.halves.get(key)
-        if seen is None:
-            state.halves[key] = Half(offset, name, value)
+        half = Half(offset, name, value)
+        if key in decided:
+            state.meet_decided(key, half)
+        else:
+            state.halves.setdefault(key, half)
+    state.pass_to(pos)
     return state

@@ -108,7 +108,7 @@ def _watermark_never_moves(outcomes: Batch, db: Transaction, pending: Pending) -
     """Keeps every finished transaction for half-finished: L is compared with the wrong thing and stays where it was."""
     right = order(outcomes, db, pending)
     assert right.change is not None
-    return replace(right, change=PendingChange(right.change.opened, [], set(outcomes.partitions)))
+    return replace(right, change=PendingChange(right.change.opened, [], []))
 
 
 def _nothing_decided(_keys: Sequence[Any], _db: Transaction) -> set[Any]:

@@ -17,10 +17,10 @@ def fold(log: Log) -> PartitionPending:
     pending = {0: state}
     decided: set[str] = set()
     for offset, (key, half) in enumerate(log):
-        change = PendingChange([], [], set())
+        change = PendingChange([], [], [])
         seen = state.halves.get(key)
         if key in decided:
-            change.skipped.add(0)
+            change.skipped.append((0, key, Half(offset, half, None)))
         elif seen is None:
             change.opened.append((0, key, Half(offset, half, None)))
         elif seen.name != half:
@@ -51,7 +51,7 @@ def test_a_rebuild_from_the_watermark_gives_back_what_was_half_finished(log: lis
     before = fold(log)
     low = before.published or 0
     records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)][low:]
-    after = rebuild(records, decided_in(log), pos=len(log), published=before.published)
+    after = rebuild(records, decided_in(log), pos=len(log), published=before.published, horizon=len(log))
     assert after.halves == before.halves
     assert after.low() == before.low()
 
@@ -59,14 +59,14 @@ def test_a_rebuild_from_the_watermark_gives_back_what_was_half_finished(log: lis
 def test_the_sources_wording_leaves_a_phantom_that_pins_the_watermark() -> None:
     log = [("A", "pay"), ("T", "pay"), ("A", "stock"), ("X", "pay"), ("T", "stock")]
     records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)][3:]
-    leaking = rebuild(records, set(), pos=5, published=3)
-    right = rebuild(records, {"A", "T"}, pos=5, published=3)
+    leaking = rebuild(records, set(), pos=5, published=3, horizon=5)
+    right = rebuild(records, {"A", "T"}, pos=5, published=3, horizon=5)
     assert list(leaking.halves) == ["X", "T"]
     assert list(right.halves) == ["X"]
 
 
 def test_acknowledgements_of_compensations_take_no_part() -> None:
-    state = rebuild([(0, "A", None, ["canok", 1])], set(), pos=1, published=0)
+    state = rebuild([(0, "A", None, ["canok", 1])], set(), pos=1, published=0, horizon=1)
     assert not state.halves
     assert state.low() == 1
 
@@ -74,12 +74,41 @@ def test_acknowledgements_of_compensations_take_no_part() -> None:
 def test_nothing_is_published_when_a_transaction_that_is_not_the_oldest_finishes() -> None:
     pending = {0: PartitionPending(published=0)}
     opened = [(0, "A", Half(0, "pay", None)), (0, "B", Half(1, "pay", None))]
-    assert apply_change(pending, PendingChange(opened, [], set()), {0: 2}) == []
-    assert apply_change(pending, PendingChange([], [(0, "B")], set()), {0: 3}) == []
-    assert apply_change(pending, PendingChange([], [(0, "A")], set()), {0: 4}) == [0]
+    assert apply_change(pending, PendingChange(opened, [], []), {0: 2}) == []
+    assert apply_change(pending, PendingChange([], [(0, "B")], []), {0: 3}) == []
+    assert apply_change(pending, PendingChange([], [(0, "A")], []), {0: 4}) == [0]
     assert pending[0].low() == 4
 
 
 def test_a_skipped_record_corrects_a_watermark_that_a_crash_left_behind() -> None:
     pending = {0: PartitionPending(published=2)}
-    assert apply_change(pending, PendingChange([], [], {0}), {0: 9}) == [0]
+    skipped = [(0, "A", Half(8, "pay", None))]
+    assert apply_change(pending, PendingChange([], [], skipped), {0: 9}) == [0]
+
+
+@settings(max_examples=500, deadline=None)
+@given(LOGS, st.integers(0, 30), st.lists(st.integers(1, 5), max_size=30))
+def test_after_a_crash_no_watermark_passes_what_is_not_finished_below_its_position(
+    log: list[tuple[str, str]], committed: int, polls: list[int]
+) -> None:
+    """The first life read the whole log, decided, and died before it committed more than `committed`."""
+    committed = min(committed, len(log))
+    records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)]
+    decided = decided_in(log)
+    state = rebuild(records[:committed], decided, pos=committed, published=None, horizon=len(log))
+    published = [(state.low(), state.pos)]
+    while state.pos < len(log):
+        until = min(len(log), state.pos + (polls.pop() if polls else 5))
+        change = PendingChange([], [], [])
+        for offset, key, name, _ in records[state.pos : until]:
+            if key in decided:
+                change.skipped.append((0, key, Half(offset, name, None)))
+            elif key not in state.halves and key not in {opened for _, opened, _ in change.opened}:
+                change.opened.append((0, key, Half(offset, name, None)))
+        if apply_change({0: state}, change, {0: until}):
+            state.published = state.low()
+            published.append((state.low(), until))
+    for low, pos in published:
+        assert all(key in decided_in(log[:pos]) for key, _ in log[:low])
+    half_finished = [offset for offset, (key, _) in enumerate(log) if key not in decided]
+    assert state.low() == min(half_finished, default=len(log))

@@ -36,6 +36,7 @@ from verifiers.checker import Checker, Gate
 from verifiers.offsets import commits_follow_processing, no_transaction_hangs
 from verifiers.ordering import consumption_follows_the_log, only_owners_consume
 from verifiers.progress import every_operation_ended, quiescence_was_reached
+from verifiers.replay import replay_changes_no_table
 
 __all__ = ["CHECKERS", "GROUPS", "REQUIRED", "SOURCES"]
 
@@ -73,6 +74,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     Checker("only_owners_consume", _SAFETY, only_owners_consume, at_quiescence=False),
     Checker("commits_follow_processing", _SAFETY, commits_follow_processing),
     Checker("bad_records_have_dead_letters", _SAFETY, bad_records_have_dead_letters),
+    Checker("replay_changes_no_table", _SAFETY, replay_changes_no_table),
     Checker("quiescence_was_reached", "liveness", quiescence_was_reached, at_quiescence=False),
     Checker("every_operation_ended", "liveness", every_operation_ended, at_quiescence=False),
     Checker("no_transaction_hangs", "liveness", no_transaction_hangs, at_quiescence=False),

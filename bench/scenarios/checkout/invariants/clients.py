@@ -9,6 +9,7 @@ from verifiers.rules import Rule, Subject, breaches
 
 _MISMATCH: Final = "response-state-mismatch"
 _ANSWERS: Final = (
+    Rule(_MISMATCH, "outcome NOT IN ('ok', 'fail', 'info')", "concat('the outcome is ', outcome)"),
     Rule(_MISMATCH, "outcome = 'ok' AND tr IS NULL", "'answered ok without a tr#'"),
     Rule(
         _MISMATCH,

@@ -121,7 +121,7 @@ def load_orders(recording: Recording) -> None:
             asked AS (SELECT entity AS order_id, count(*) AS asked_n, count(*) FILTER (WHERE outcome = 'info') AS info_n
                       FROM checkout_operations GROUP BY entity)
         SELECT order_id, o.user_id, o.paid, o.status, o.items, o.amount, o.tr, i.user_id AS initial_user_id,
-               i.items AS initial_items, i.amount AS initial_amount, i.tr AS initial_tr, i.status AS initial_status,
+               i.items AS initial_items, i.amount AS initial_amount, i.tr AS initial_tr, i.status AS initial_status, i.paid AS initial_paid,
                o.order_id IS NOT NULL AS is_final, i.order_id IS NOT NULL AS is_initial,
                last.* EXCLUDE (order_id), coalesce(asked_n, 0) AS asked_n, coalesce(info_n, 0) AS info_n
         FROM "tables/order.orders" o FULL JOIN "initial/order.orders" i USING (order_id)

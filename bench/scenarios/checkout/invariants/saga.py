@@ -83,6 +83,7 @@ _INCREMENT: Final = """concat('[["Stock-topic",["increment",', lines, ']]]')"""
 _REPLIES: Final = f"""CASE WHEN {_BOTH} THEN '[["Outcome-checkout-topic","success"]]'
     WHEN ps_n > 0 THEN {_CAN} WHEN ss_n > 0 THEN {_INCREMENT} ELSE '[["Outcome-checkout-topic","fail"]]' END"""
 _DECISION: Final = (
+    Rule("conflicting-terminal", "decision NOT IN ('success', 'fail')", "concat('decided ', decision)"),
     _incomplete(f"{_BEGUN} AND decision IS NULL", "no decision row"),
     Rule(
         "phantom-effect",
@@ -205,13 +206,23 @@ _PAID: Final = (
     ),
     Rule(
         "immutable-changed",
-        "NOT paid AND (items <> initial_items OR amount <> initial_amount)",
+        "items <> initial_items OR amount <> initial_amount",
         "concat('items or amount changed: ', initial_items, ' ', initial_amount, ' to ', items, ' ', amount)",
     ),
     Rule(
         "immutable-changed",
         "user_id <> initial_user_id",
         "concat('the user is ', user_id, ' and was ', initial_user_id)",
+    ),
+    Rule(
+        "response-state-mismatch",
+        "status NOT IN ('not_paid', 'pending', 'paid')",
+        "concat('status ', status)",
+    ),
+    Rule(
+        "phantom-effect",
+        "initial_status <> 'not_paid' OR initial_tr <> 0 OR initial_paid",
+        "concat('seeded as ', initial_status, ' with tr# ', initial_tr)",
     ),
     Rule("lost-row", "NOT is_final", "'the row of this order is gone'"),
     Rule("phantom-row", "NOT is_initial", "'the row of this order came from nowhere'"),
