@@ -1,13 +1,14 @@
-"""The check stage: a recorded run folder → `verdicts.json`. Reads files alone; every server may be stopped, and the run old.
+"""The check stage: a recorded run folder → `verdicts.json`. Reads files alone; every server may be stopped, and the run
+old.
 
 Runs each checker of the scenario, then judges: kinds that the guarantee tolerates leave a verdict VALID in a run that
-something disturbed. A fault or a condition that did not bite makes the run UNKNOWN, as nothing was tried. A folder that is no
-whole recording raises `verifiers.recording.BadRecording` with one line; the command line answers that with exit 64, as it
-says something about the argument and nothing about the system.
+something disturbed. A fault or a condition that did not bite makes the run UNKNOWN, as nothing was tried. A folder that
+is no whole recording raises `verifiers.recording.BadRecording` with one line; the command line answers that with exit
+64, as it says something about the argument and nothing about the system.
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +19,7 @@ from bench.conditions import CHECKERS as CONDITIONS
 from bench.guarantees import TOLERATES
 from verifiers.checker import Checker, Judgement, Verdict, judge, run_checker
 from verifiers.disturbance import disturbances
-from verifiers.evidence import with_evidence
+from verifiers.evidence import Source, with_evidence
 from verifiers.recording import BadRecording, Recording, open_recording
 
 EXIT_SAFETY: Final = 1
@@ -83,7 +84,7 @@ def _scenario_of(run_folder: Path) -> str:
     return scenario
 
 
-def _judged(recording: Recording, checkers: Sequence[Checker], sources: Any) -> Judged:
+def _judged(recording: Recording, checkers: Sequence[Checker], sources: Iterable[Source]) -> Judged:
     disturbed = tuple(disturbances(recording))
     guarantee = str(recording.run.get("guarantee"))
     tolerates = TOLERATES.get(guarantee, frozenset()) if disturbed else frozenset()

@@ -5,6 +5,7 @@ code.
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
@@ -28,9 +29,9 @@ from bench.summary import print_summary
 from system.kafka.config import BadClientConfig
 from verifiers.recording import BadRecording
 
-USAGE, UNAVAILABLE, INTERRUPTED = 64, 69, 130
+USAGE, UNAVAILABLE, BUG, INTERRUPTED = 64, 69, 70, 130
 
-console = Console(stderr=False)
+console = Console(soft_wrap=True, highlight=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,7 +90,7 @@ def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decora
     """One run of SCENARIO: a run folder, checked and reported."""
     options = Options(**typed)
     spec = resolve(options)
-    console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}", highlight=False)
+    console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}")
     with Display(console) as display:
         verdicts = run_all(spec, options.wanted(), command=command_line(spec.seed), display=display)
     print_summary(console, spec.path, verdicts)
@@ -110,7 +111,7 @@ def check(folder: Path) -> int:
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def report_command(folder: Path) -> int:
     """Render a run folder's page again, from its files alone."""
-    console.print(str(report(folder)), highlight=False)
+    console.print(str(report(folder)))
     return 0
 
 
@@ -128,14 +129,14 @@ def list_command() -> int:
 def up(brokers: str, kafka_port: int | None, postgres_port: int | None) -> int:
     """Start Kafka and PostgreSQL to play with; they run until `down`."""
     endpoints = keeper.up(brokers=int(brokers), kafka_port=kafka_port, postgres_port=postgres_port)
-    console.print(f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}", highlight=False)
+    console.print(f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}")
     return 0
 
 
 @choreobench.command(epilog="Example: choreobench down")
 def down() -> int:
     """Stop what `up` started."""
-    console.print("stopped" if keeper.down() else "nothing is up", highlight=False)
+    console.print("stopped" if keeper.down() else "nothing is up")
     return 0
 
 
@@ -144,7 +145,7 @@ def status() -> int:
     """Show what `up` started."""
     endpoints = keeper.status()
     line = f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}" if endpoints else "nothing is up"
-    console.print(line, highlight=False)
+    console.print(line)
     return 0
 
 
@@ -183,6 +184,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; everything that was started has been stopped", INTERRUPTED)
+    except Exception:  # noqa: BLE001 - a bug of ours; Python's own exit code for it would read as a safety violation
+        traceback.print_exc()
+        return BUG
 
 
 def _fail(message: str, code: int) -> int:

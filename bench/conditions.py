@@ -1,4 +1,5 @@
-"""Vacuity: a fault that did not strike and a wrong system that never met its condition prove nothing, so the run is UNKNOWN.
+"""Vacuity: a fault that did not strike and a wrong system that never met its condition prove nothing, so the run is
+UNKNOWN.
 
 run.json names both: `fault` (the plan) and `condition` (what the wrong system needs: `none`, `redelivery`, `restart`,
 `contention`, `compensation`). These checkers stand beside those of every scenario; they find no anomalies.

@@ -42,14 +42,14 @@ class Display:
         if self._status is not None:
             self._status.update(f"[bold]{name}[/bold]")
         else:
-            self._console.print(f"· {name}", highlight=False)
+            self._console.print(f"· {name}")
 
     def say(self, line: str) -> None:
         """A line for the reader, in the middle of a phase."""
         if self._status is not None:
             self._status.update(f"[bold]{self._phase}[/bold]  {line}")
         else:
-            self._console.print(f"  {line}", highlight=False, markup=False)
+            self._console.print(f"  {line}", markup=False)
 
     def progress(self, progress: Progress, spec: RunSpec, lag: Mapping[str, int]) -> None:
         """How far the load is."""
@@ -64,7 +64,7 @@ class Display:
         if self._status is not None:
             self._status.update(line)
         else:
-            self._console.print(f"  {line}", highlight=False, markup=False)
+            self._console.print(f"  {line}", markup=False)
 
     def _line(self, progress: Progress, spec: RunSpec, lag: Mapping[str, int]) -> str:
         phase = "drain" if progress.drain_began_ns else "measure" if progress.measure_began_ns else "warm-up"

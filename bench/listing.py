@@ -14,17 +14,16 @@ def print_all(console: Console) -> None:
 
 
 def _print_scenario(console: Console, scenario: Scenario) -> None:
-    console.print(f"\n[bold]scenario {scenario.name}[/bold]  {scenario.story}", highlight=False)
+    console.print(f"\n[bold]scenario {scenario.name}[/bold]  {scenario.story}")
     for name in scenario.guarantees:
         steps = " → ".join(GUARANTEES[name].steps)
-        console.print(f"  guarantee [bold]{name}[/bold]  {steps}", highlight=False)
-    console.print("  fault [bold]none[/bold]  nothing goes wrong", highlight=False)
+        console.print(f"  guarantee [bold]{name}[/bold]  {steps}")
+    console.print("  fault [bold]none[/bold]  nothing goes wrong")
     points = {service: failpoints(GUARANTEES[scenario.guarantees[0]]) for service in scenario.services}
     for service, names in {**points, **scenario.client_failpoints}.items():
         legal = ", ".join(names)
         console.print(
             f"  fault [bold]crash:{service}@POINT#N[/bold]  SIGKILL at the N-th passing of POINT: {legal}",
-            highlight=False,
         )
     _print_rows(console, "broken systems (--broken)", [(name, one.story) for name, one in scenario.broken.items()])
     _print_rows(

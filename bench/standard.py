@@ -57,13 +57,13 @@ def bench(name: str, *, out: Path, console: Console) -> int:
         codes.append(_run("two crashes, then everything replayed from zero", crash, console))
     worst = next(code for code in EXIT_ORDER if code in codes)
     console.print(
-        f"\n{len(codes)} runs, exit codes {', '.join(map(str, codes))}; reports: {out / 'index.html'}", highlight=False
+        f"\n{len(codes)} runs, exit codes {', '.join(map(str, codes))}; reports: {out / 'index.html'}",
     )
     return worst
 
 
 def _run(title: str, options: Options, console: Console) -> int:
-    console.print(f"\n[bold]{title}[/bold]", highlight=False)
+    console.print(f"\n[bold]{title}[/bold]")
     spec = resolve(options)
     with Display(console) as display:
         verdicts = run_all(spec, options.wanted(), command=_command(options), display=display)

@@ -30,8 +30,6 @@ def print_summary(console: Console, folder: Path, verdicts: Verdicts) -> None:
     report = folder / "report.html"
     console.print(
         f"report {report if report.exists() else 'not rendered yet: choreobench report ' + str(folder)}",
-        soft_wrap=True,
-        highlight=False,
     )
 
 
@@ -82,6 +80,5 @@ def _print_checker(console: Console, checker: dict[str, Any]) -> None:
             explanation = anomaly.get("explanation", "")
             console.print(
                 f"  {kind}{tolerated} {anomaly['entity']} ×{anomaly['count']} {explanation}",
-                highlight=False,
                 markup=False,
             )

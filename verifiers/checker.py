@@ -1,7 +1,9 @@
-"""The shape of a checker: a plain function from a recording to a finding. Detection only; `judge` turns findings into verdicts.
+"""The shape of a checker: a plain function from a recording to a finding. Detection only; `judge` turns findings into
+verdicts.
 
-VALID < UNKNOWN < INVALID, the worst wins. A checker that crashed or examined nothing is UNKNOWN: no evidence is no proof.
-What a guarantee tolerates is counted and printed all the same (spec/README.md), so it is a property of the judgement.
+VALID < UNKNOWN < INVALID, the worst wins. A checker that crashed or examined nothing is UNKNOWN: no evidence is no
+proof. What a guarantee tolerates is counted and printed all the same (spec/README.md), so it is a property of the
+judgement.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,8 +30,9 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """One example of a violation. `subject` says what the entity is (`saga`, `order`, `user`, `item`, `record`, …), so that its
-    chain of events can be told; `evidence` is that chain over all topics and tables, a line an event, in time order."""
+    """One example of a violation. `subject` says what the entity is (`saga`, `order`, `user`, `item`, `record`, …), so
+    that its chain of events can be told; `evidence` is that chain over all topics and tables, a line an event, in time
+    order."""
 
     kind: str
     entity: str
@@ -55,7 +58,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checker:
-    """`function` under the name of the claim that it makes. `at_quiescence`: the claim holds only once everything was drained."""
+    """`function` under the name of the claim that it makes. `at_quiescence`: the claim holds only once everything was
+    drained."""
 
     name: str
     gate: Gate
@@ -64,8 +68,8 @@ class Checker:
 
     @property
     def claim(self) -> str:
-        """The claim as a sentence: the first line of the function's docstring."""
-        return (self.function.__doc__ or self.name).strip().splitlines()[0]
+        """The claim as a sentence: the first paragraph of the function's docstring."""
+        return " ".join((self.function.__doc__ or self.name).strip().split("\n\n")[0].split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def not_applicable(reason: str) -> Finding:
 def found(examined: Mapping[str, int], anomalies: Iterable[Anomaly]) -> Finding:
     """A finding from a short, complete list of anomalies: counts each kind and keeps the first few."""
     counts: dict[str, int] = {}
-    shown = []
+    shown: list[Anomaly] = []
     for anomaly in anomalies:
         kept = sum(example.kind == anomaly.kind for example in shown)
         counts[anomaly.kind] = counts.get(anomaly.kind, 0) + anomaly.count

@@ -46,7 +46,8 @@ def conserved(recording: Recording, account: Account) -> Finding:
     )
     finding = breaches(recording, account.subject, rules)
     doubtful = recording.rows(
-        f'SELECT entity, final - initial - change, indefinite FROM "{account.balances}" WHERE {differs} AND len(indefinite) > 0'
+        f"""SELECT entity, final - initial - change, indefinite FROM "{account.balances}"
+            WHERE {differs} AND len(indefinite) > 0"""
     )
     return merged((finding, total_conserved(recording, account), weigh(account, doubtful)))
 
@@ -72,7 +73,8 @@ def weigh(account: Account, doubtful: Iterable[tuple[str, int, list[int]]]) -> F
         if feasible is None:
             undecided += 1
         elif not feasible:
-            sentence = f"{account.quantity} differs by {difference}, which none of its {len(changes)} indefinite operations explain"
+            none = f"none of its {len(changes)} indefinite operations explain"
+            sentence = f"{account.quantity} differs by {difference}, which {none}"
             anomalies.append(Anomaly("balance-difference", entity, sentence, subject=account.noun))
     finding = found({}, anomalies)
     if not undecided:
@@ -94,10 +96,12 @@ def is_feasible(difference: int, changes: Iterable[int]) -> bool | None:
 def history_is_a_chain(recording: Recording, account: Account) -> Finding:
     """Each balance after a change is the balance before exactly one other: nothing changed a balance unseen.
 
-    Per entity the multiset {after of every change} + {initial} equals {before of every change} + {final}; compared by sums of
-    64-bit hashes. Entities with indefinite operations are skipped. A refusal must have seen a balance of the chain.
+    Per entity the multiset {after of every change} + {initial} equals {before of every change} + {final}; compared by
+    sums of 64-bit hashes. Entities with indefinite operations are skipped. A refusal must have seen a balance of the
+    chain.
     """
-    known = f'SELECT entity FROM "{account.balances}" WHERE len(indefinite) = 0 AND initial IS NOT NULL AND final IS NOT NULL'
+    known = f"""SELECT entity FROM "{account.balances}"
+        WHERE len(indefinite) = 0 AND initial IS NOT NULL AND final IS NOT NULL"""
     broken = f"{account.balances}_broken"
     recording.once(
         broken,
@@ -147,4 +151,5 @@ def gap(recording: Recording, account: Account, entity: str) -> str:
     )
     left = [str(value) for value, n in rows if n > 0][:3]
     came = [str(value) for value, n in rows if n < 0][:3]
-    return f"{account.quantity} was left at {', '.join(left) or '-'} and found at {', '.join(came) or '-'}, with nothing between"
+    places = f"left at {', '.join(left) or '-'} and found at {', '.join(came) or '-'}"
+    return f"{account.quantity} was {places}, with nothing between"

@@ -1,6 +1,8 @@
-"""Bad input: what cannot be decoded or fails its schema has its dead letter, with its source and the reason. Nothing else has.
+"""Bad input: what cannot be decoded or fails its schema has its dead letter, with its source and the reason. Nothing
+else has.
 
-The scenario tells which records are bad: the table `bad_records(topic, partition, offset, reason)`, topic without prefix.
+The scenario tells which records are bad: the table `bad_records(topic, partition, offset, reason)`, topic without
+prefix.
 """
 
 from collections.abc import Sequence
@@ -13,13 +15,18 @@ from verifiers.rules import Rule, Subject, breaches
 SUFFIX: Final = ".dead-letter"
 _LETTER: Final = Subject("letters", "concat(topic, '[', partition, ']@', \"offset\")", "record")
 _SOURCE: Final = Subject("undelivered", "concat(topic, '[', partition, ']@', \"offset\")", "record")
+_HEADERS: Final = ("source_topic", "source_partition", "source_offset", "reason")
+_SAID: Final = "source_topic, ' offset ', source_offset"
 _LETTERS: Final = (
-    Rule("malformed-dead-letter", "source_topic IS NULL OR source_partition IS NULL OR source_offset IS NULL OR reason IS NULL",
-         "'its headers do not say source_topic, source_partition, source_offset and reason'"),
-    Rule("dead-lettered-and-applied", "is_sound", "concat('its source ', source_topic, ' offset ', source_offset, ' is sound')"),
-    Rule("phantom-effect", "NOT is_sound AND NOT is_bad", "concat('there is no record at ', source_topic, ' offset ', source_offset)"),
+    Rule(
+        "malformed-dead-letter",
+        " OR ".join(f"{header} IS NULL" for header in _HEADERS),
+        f"'its headers do not say {', '.join(_HEADERS)}'",
+    ),
+    Rule("dead-lettered-and-applied", "is_sound", f"concat('its source ', {_SAID}, ' is sound')"),
+    Rule("phantom-effect", "NOT is_sound AND NOT is_bad", f"concat('there is no record at ', {_SAID})"),
     Rule("duplicate", "copy > 1", "concat('dead letter number ', copy, ' of the same record')"),
-)  # fmt: skip
+)
 
 
 def bad_records_have_dead_letters(recording: Recording, topics: Sequence[str]) -> Finding:
@@ -67,10 +74,13 @@ def load_letters(recording: Recording) -> None:
         "letters",
         f"""WITH known AS ({known}) SELECT l.*, b.topic IS NOT NULL AS is_bad,
                    b.topic IS NULL AND k.topic IS NOT NULL AS is_sound, row_number() OVER (
-                       PARTITION BY source_topic, source_partition, source_offset ORDER BY l.partition, l."offset") AS copy
+                       PARTITION BY source_topic, source_partition, source_offset
+                       ORDER BY l.partition, l."offset") AS copy
             FROM letters_read l
-            LEFT JOIN bad_records b ON b.topic = l.source_topic AND b.partition = l.source_partition AND b."offset" = l.source_offset
-            LEFT JOIN known k ON k.topic = l.source_topic AND k.partition = l.source_partition AND k."offset" = l.source_offset""",
+            LEFT JOIN bad_records b ON b.topic = l.source_topic AND b.partition = l.source_partition
+                AND b."offset" = l.source_offset
+            LEFT JOIN known k ON k.topic = l.source_topic AND k.partition = l.source_partition
+                AND k."offset" = l.source_offset""",
     )
 
 

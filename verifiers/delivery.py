@@ -1,9 +1,11 @@
-"""L1, L3, L6: what was acknowledged is in the log, and the log is one: `lost-write`, `torn-transaction`, `inconsistent-offsets`.
+"""L1, L3, L6: what was acknowledged is in the log, and the log is one: `lost-write`, `torn-transaction`,
+`inconsistent-offsets`.
 
-Loss is never inferred from a gap in offsets: control records leave gaps. What was acknowledged, or what a reader saw while the
-load ran, must be there for the reader that comes after it.
+Loss is never inferred from a gap in offsets: control records leave gaps. What was acknowledged, or what a reader saw
+while the load ran, must be there for the reader that comes after it.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 from zlib import crc32
 
@@ -65,7 +67,9 @@ def _unreported(recording: Recording, topic: str) -> Finding:
             WHERE topic = '{recording.prefix}{topic}' AND error IS NULL) USING (partition, "offset")""",
     )
     subject = Subject(f"unreported:{topic}", f"concat('{topic}[', partition, ']@', \"offset\")", "record")
-    rule = Rule("unreported-write", "true", "'it is in the log, but no producer of the run has a delivery report of it'")
+    rule = Rule(
+        "unreported-write", "true", "'it is in the log, but no producer of the run has a delivery report of it'"
+    )
     return breaches(recording, subject, (rule,), examined={})
 
 
@@ -145,8 +149,9 @@ def _live_hashes(recording: Recording, topic: str) -> dict[int, tuple[NDArray[An
     return hashes
 
 
-def _dumped_hashes(recording: Recording, topic: str) -> Any:
-    """Blocks of (partition, offset, hash) of the dump in file order. zlib's crc32 costs less a value than numpy would."""
+def _dumped_hashes(recording: Recording, topic: str) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    """Blocks of (partition, offset, hash) of the dump in file order. zlib's crc32 costs less a value than numpy
+    would."""
     with pq.ParquetFile(recording.path(f"topics/{topic}")) as file:
         for block in file.iter_batches(ROWS_A_BLOCK, columns=["partition", "offset", "key", "value"]):
             keys, values = block.column(2), block.column(3)

@@ -4,8 +4,8 @@ In a quiet run nothing is tolerated. Read from the events between the first load
 before it the workers still share out their partitions, behind it everything is stopped on purpose.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from verifiers.recording import Recording
 
@@ -23,17 +23,20 @@ def load_window(recording: Recording) -> tuple[int, int]:
         if name in ("drain", "quiesce") and end:
             ends.append(end)
     if not begins:
-        begins = [
-            at for (at,) in recording.rows("SELECT monotonic_ns FROM events WHERE event = 'phase-began' "
-                                           "AND fields->>'$.phase' IN ('warm-up', 'measure')")
-        ]  # fmt: skip
+        rows = recording.rows(
+            """SELECT monotonic_ns FROM events
+               WHERE event = 'phase-began' AND fields->>'$.phase' IN ('warm-up', 'measure')"""
+        )
+        begins = [at for (at,) in rows]
     return min(begins, default=0), max(ends, default=_NEVER)
 
 
-def _phase(phase: Any) -> tuple[str, int, int]:
+def _phase(phase: object) -> tuple[str, int, int]:
     if isinstance(phase, Mapping):
         begin, end = (phase.get(name, phase.get(f"{name}_ns")) for name in ("begin", "end"))
         return str(phase.get("name")), int(begin or 0), int(end or 0)
+    if not isinstance(phase, Sequence) or len(phase) != 3:
+        return "", 0, 0
     name, begin, end = phase
     return str(name), int(begin or 0), int(end or 0)
 
@@ -43,8 +46,8 @@ def disturbances(recording: Recording) -> list[str]:
     begin, end = load_window(recording)
     rows = recording.rows(
         """SELECT event, process, monotonic_ns, len(partitions), fields->>'$.failpoint', fields->>'$.exit_code'
-           FROM events WHERE monotonic_ns <= ? AND event IN ('failpoint-reached', 'process-exited', 'partitions-revoked',
-               'partitions-lost', 'redelivered', 'fault-struck') ORDER BY monotonic_ns""",
+           FROM events WHERE monotonic_ns <= ? AND event IN ('failpoint-reached', 'process-exited',
+               'partitions-revoked', 'partitions-lost', 'redelivered', 'fault-struck') ORDER BY monotonic_ns""",
         (end,),
     )
     found = []

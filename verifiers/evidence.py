@@ -1,7 +1,9 @@
-"""The chain of events of an entity over all topics and tables, a line an event, in time order: what an anomaly rests on.
+"""The chain of events of an entity over all topics and tables, a line an event, in time order: what an anomaly rests
+on.
 
-A scenario says where its entities occur: a `Source` is a statement over a list of names that gives (entity, at_ms, line).
-Rows without a time of their own come first (`-inf`, what was seeded) or last (`inf`, what is left at quiescence).
+A scenario says where its entities occur: a `Source` is a statement over a list of names that gives (entity, at_ms,
+line). Rows without a time of their own come first (`-inf`, what was seeded) or last (`inf`, what is left at
+quiescence).
 """
 
 from collections import defaultdict
@@ -19,7 +21,8 @@ LINES_MAX: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`statement` yields (entity, at_ms DOUBLE, line) for the entities in `names`, a list parameter written `$names`."""
+    """`statement` yields (entity, at_ms DOUBLE, line) for the entities in `names`, a list parameter written
+    `$names`."""
 
     subject: str
     needs: tuple[str, ...]

@@ -1,12 +1,13 @@
 """Kafka's murmur2 over a column of keys, and the partition that it gives a key (`murmur2_random`, the Java default).
 
-Source: org.apache.kafka.common.utils.Utils.murmur2. Keys of one length are hashed together, four bytes a step, so the cost is
-a few numpy operations a word and no Python object a key.
+Source: org.apache.kafka.common.utils.Utils.murmur2. Keys of one length are hashed together, four bytes a step, so the
+cost is a few numpy operations a word and no Python object a key.
 """
 
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 _SEED: Final = np.uint32(0x9747B28C)
@@ -41,7 +42,7 @@ def _little_endian(data: Column, begins: Column, count: int) -> Column:
     return word
 
 
-def key_partitions(keys: Any, partitions: int) -> Column:
+def key_partitions(keys: pa.BinaryArray, partitions: int) -> Column:
     """The partition of each key of an Arrow binary array without nulls, int32."""
     offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
     content = keys.buffers()[2]

@@ -21,7 +21,8 @@ def commits_follow_processing(recording: Recording) -> Finding:
     recording.once(
         "commits",
         f"""SELECT *, topic[{len(recording.prefix) + 1}:] AS name, lag(committed) OVER (
-               PARTITION BY "group", topic, partition, coalesce(generation, -1) ORDER BY sampled_ns) AS before FROM offsets""",
+               PARTITION BY "group", topic, partition, coalesce(generation, -1) ORDER BY sampled_ns) AS before
+            FROM offsets""",
     )
     samples = breaches(recording, Subject("commits", _PLACE, "partition"), _COMMITS)
     return merged((samples, _processed(recording)))
@@ -44,7 +45,8 @@ def _processed(recording: Recording) -> Finding:
 def _committed_unprocessed(recording: Recording, name: str) -> Finding:
     recording.once(
         f"unprocessed:{name}",
-        f"""WITH committed AS (SELECT partition, max(committed) AS committed FROM commits WHERE name = '{name}' GROUP BY partition),
+        f"""WITH committed AS (SELECT partition, max(committed) AS committed FROM commits
+                WHERE name = '{name}' GROUP BY partition),
             done AS (SELECT partition, max(last_offset) AS done FROM spans WHERE name = '{name}' GROUP BY partition)
         SELECT '{name}' AS name, partition, any_value(committed) AS committed, count(*) AS n FROM "topics/{name}"
         JOIN committed USING (partition) LEFT JOIN done USING (partition)

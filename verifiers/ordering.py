@@ -1,7 +1,8 @@
-"""L4, L5 at the level of the log: keys keep their partition, and workers consume what they own, in order, without a gap.
+"""L4, L5 at the level of the log: keys keep their partition, and workers consume what they own, in order, without a
+gap.
 
-An epoch of a worker ends with every change of its assignment, with a restart and with a redelivery that it reports; across
-epochs the same offsets may come again, within one they may not.
+An epoch of a worker ends with every change of its assignment, with a restart and with a redelivery that it reports;
+across epochs the same offsets may come again, within one they may not.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, merged, not_applicable
 from verifiers.murmur2 import key_partitions
@@ -51,17 +53,20 @@ def _misplaced(recording: Recording, topic: str, partitions: int) -> Finding:
 
 
 def load_spans(recording: Recording) -> None:
-    """Creates `spans`: the journal with the epoch of each row, the row before it, and how many records the log has there."""
+    """Creates `spans`: the journal with the epoch of each row, the row before it, and how many records the log has
+    there."""
     recording.once(
         "spans_before",
         f"""WITH turns AS (SELECT process, monotonic_ns AS at,
                 row_number() OVER (PARTITION BY process ORDER BY monotonic_ns, line) AS epoch
                 FROM events WHERE event IN {_TURNS})
-        SELECT j.process, j.topic, j.topic[{len(recording.prefix) + 1}:] AS name, j.partition, j.first_offset, j.last_offset,
+        SELECT j.process, j.topic, j.topic[{len(recording.prefix) + 1}:] AS name, j.partition, j.first_offset,
+               j.last_offset,
                j.records, j.polled_ns, j.handled_ns, coalesce(t.epoch, 0) AS epoch,
                lag(j.last_offset) OVER (PARTITION BY j.process, j.topic, j.partition, coalesce(t.epoch, 0)
                                         ORDER BY j.polled_ns, j.first_offset) AS before
-        FROM journal j ASOF LEFT JOIN turns t ON j.process = t.process AND greatest(j.polled_ns, j.handled_ns) >= t.at""",
+        FROM journal j ASOF LEFT JOIN turns t ON j.process = t.process
+            AND greatest(j.polled_ns, j.handled_ns) >= t.at""",
     )
     names = [name for (name,) in recording.rows("SELECT DISTINCT name FROM spans_before ORDER BY 1")]
     counted = [_count_visible(recording, name) for name in names if recording.has(f"topics/{name}")]
@@ -75,14 +80,15 @@ def load_spans(recording: Recording) -> None:
     )
 
 
-def _counted(*columns: Any) -> Any:
+def _counted(*columns: NDArray[Any] | Sequence[Any]) -> pa.Table:
     types = (pa.string(), *[pa.int64()] * 5)
     names = ("name", "row", "visible", "bad", "skipped", "edges")
     return pa.table({name: pa.array(column, kind) for name, kind, column in zip(names, types, columns, strict=True)})
 
 
-def _count_visible(recording: Recording, name: str) -> Any:
-    """For each span of a topic, in order of (partition, first offset): visible and bad records in it, visible ones between."""
+def _count_visible(recording: Recording, name: str) -> pa.Table:
+    """For each span of a topic, in order of (partition, first offset): visible and bad records in it, visible ones
+    between."""
     spans = recording.columns(
         f"""SELECT partition, first_offset, last_offset, coalesce(before, first_offset - 1) AS before FROM spans_before
             WHERE name = '{name}' ORDER BY partition, first_offset, polled_ns, process"""
@@ -105,7 +111,11 @@ def _count_visible(recording: Recording, name: str) -> Any:
 
 
 _CONSUMPTION: Final = (
-    Rule("phantom-effect", "edges < 2", "concat('to ', last_offset, ': the log has no record at its first or last offset')"),
+    Rule(
+        "phantom-effect",
+        "edges < 2",
+        "concat('to ', last_offset, ': the log has no record at its first or last offset')",
+    ),
     Rule("nonmonotonic-poll", "first_offset <= before", "concat('polled again after offset ', before)"),
     Rule(
         "nonmonotonic-poll", "last_offset < first_offset OR records < 1", "concat('a span that ends at ', last_offset)"
@@ -124,7 +134,8 @@ _CONSUMPTION: Final = (
 
 
 def consumption_follows_the_log(recording: Recording) -> Finding:
-    """L4: within an epoch a worker processes each partition in the order of the log, each record once, and skips none."""
+    """L4: within an epoch a worker processes each partition in the order of the log, each record once, and skips
+    none."""
     load_spans(recording)
     return breaches(recording, _SPAN, _CONSUMPTION)
 
@@ -153,7 +164,8 @@ def only_owners_consume(recording: Recording) -> Finding:
 
 
 def ownership(recording: Recording) -> Iterable[tuple[str, str, int, int, int]]:
-    """(process, topic, partition, begin, end) in monotonic ns, from the assignment callbacks; an open end is the largest int."""
+    """(process, topic, partition, begin, end) in monotonic ns, from the assignment callbacks; an open end is the
+    largest int."""
     held: dict[tuple[str, str, int], int] = {}
     rows = recording.rows(
         f"""SELECT event, process, fields->>'$.topic', partitions, monotonic_ns FROM events

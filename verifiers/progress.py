@@ -22,7 +22,7 @@ def quiescence_was_reached(recording: Recording) -> Finding:
         return Finding({}, unknown="no offsets were recorded at quiescence")
     places = recording.number("SELECT count(DISTINCT (topic, partition)) FROM offsets WHERE phase = 'quiescent'")
     read = recording.number("SELECT count(DISTINCT topic) FROM offsets")
-    if places < read * int(recording.knob("partitions") or 0):
+    if places < read * int(str(recording.knob("partitions") or 0)):
         return Finding({}, unknown=f"offsets at quiescence were recorded of {places} partitions only")
     names = recording.rows(
         f"SELECT DISTINCT topic[{len(recording.prefix) + 1}:] FROM offsets WHERE phase = 'quiescent' ORDER BY 1"
@@ -44,7 +44,8 @@ def _left(recording: Recording, name: str) -> Finding:
 
 
 def every_operation_ended(recording: Recording) -> Finding:
-    """Every operation that was sent has ended, in a run that nothing disturbed; else those without an end are only counted."""
+    """Every operation that was sent has ended, in a run that nothing disturbed; else those without an end are only
+    counted."""
     recording.need("operations")
     if recording.incomplete:
         return Finding({}, unknown=f"the run is incomplete: {recording.incomplete}")

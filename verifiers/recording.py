@@ -1,8 +1,9 @@
 """A run folder opened as columns: a DuckDB view a file, nothing loaded until a checker asks, nothing judged here.
 
-Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`, `"tables/pay.users"`,
-`"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join the files of all processes and add `process`;
-`events` has one row an event. A folder that cannot be read raises `BadRecording` with one line that names the file.
+Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`,
+`"tables/pay.users"`, `"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join
+the files of all processes and add `process`; `events` has one row an event. A folder that cannot be read raises
+`BadRecording` with one line that names the file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +31,11 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "acknowledged_ns",
         "completed_ns",
         "outcome",
-    )
-    + ("phase", "error", "request", "response"),
+        "phase",
+        "error",
+        "request",
+        "response",
+    ),
     "topics": ("partition", "offset", "timestamp_ms", "key", "value", "headers"),
     "topics-live": ("partition", "offset", "hash"),
     "journal": (
@@ -55,8 +59,14 @@ EMPTY_JOURNAL = """SELECT ''::VARCHAR AS process, 0::INT AS generation, ''::VARC
 EMPTY_ACKS = """SELECT ''::VARCHAR AS process, ''::VARCHAR AS topic, 0::INT AS partition, 0::BIGINT AS offset,
     NULL::VARCHAR AS error, NULL::VARCHAR AS transaction WHERE false"""
 EVENT_SCHEMA = pa.schema(
-    [("event", pa.string()), ("process", pa.string()), ("monotonic_ns", pa.int64()), ("wall_ms", pa.int64())]
-    + [("partitions", pa.list_(pa.int64())), ("fields", pa.string())]
+    [
+        ("event", pa.string()),
+        ("process", pa.string()),
+        ("monotonic_ns", pa.int64()),
+        ("wall_ms", pa.int64()),
+        ("partitions", pa.list_(pa.int64())),
+        ("fields", pa.string()),
+    ]
 )
 
 
@@ -91,7 +101,7 @@ class Recording:
         missed = self.rows("SELECT fields->>'$.reason' FROM events WHERE event = 'quiescence-missed' LIMIT 1")
         return f"quiescence was missed: {missed[0][0]}" if missed else None
 
-    def knob(self, name: str) -> Any:
+    def knob(self, name: str) -> object:
         """The value of a knob of the run, or None."""
         entry = self.run.get("knobs", {}).get(name)
         return entry.get("value") if isinstance(entry, Mapping) else entry

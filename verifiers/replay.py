@@ -1,4 +1,5 @@
-"""Replay from zero: the services ran again over the whole log, and under a guarantee with an inbox no table has changed."""
+"""Replay from zero: the services ran again over the whole log, and under a guarantee with an inbox no table has
+changed."""
 
 from typing import Final
 

@@ -1,6 +1,7 @@
 """Claims as rows: a rule says when a row of a fact table is an anomaly. All rules of a table are counted in one scan.
 
-Examples are fetched only for what was found, so a legal history of millions of rows costs one pass and no Python object.
+Examples are fetched only for what was found, so a legal history of millions of rows costs one pass and no Python
+object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,8 @@ from verifiers.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`where` (SQL over the table's columns; null counts as false) holds exactly for the rows that are anomalies of `kind`;
-    `explanation` is an SQL expression that tells a reader in one sentence what is wrong with such a row."""
+    """`where` (SQL over the table's columns; null counts as false) holds exactly for the rows that are anomalies of
+    `kind`; `explanation` is an SQL expression that tells a reader in one sentence what is wrong with such a row."""
 
     kind: str
     where: str

@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from system.runtime.observer import Observer
@@ -40,10 +40,18 @@ def parse(plan: str) -> tuple[Crash, ...]:
     return tuple(crashes)
 
 
-class Failpoints:
-    """Counts how often each armed point is passed. A service's crashes strike one a life, in the order of the plan."""
+def _nothing() -> None:
+    """Nothing is in hand."""
 
-    def __init__(self, armed: Sequence[Crash], observer: Observer) -> None:
+
+class Failpoints:
+    """Counts how often each armed point is passed. A service's crashes strike one a life, in the order of the plan.
+
+    `last_words` is called before the death, so that what was in hand is on record.
+    """
+
+    def __init__(self, armed: Sequence[Crash], observer: Observer, last_words: Callable[[], None] = _nothing) -> None:
+        self._last_words = last_words
         self._armed = {crash.point: crash for crash in reversed(armed)}
         self._passed: dict[str, int] = {}
         self._observer = observer
@@ -56,4 +64,5 @@ class Failpoints:
         self._passed[point] = count = self._passed.get(point, 0) + 1
         if count == crash.count:
             self._observer.event("failpoint-reached", failpoint=str(crash), count=count)
+            self._last_words()
             os.kill(os.getpid(), signal.SIGKILL)

@@ -28,8 +28,8 @@ class PartitionPending:
 
     `shadows` are halves of transactions that an earlier life has decided and whose other half has not been read again.
     Their other half may stand between here and `horizon`, the end of the log at the assignment; until it was read, the
-    transaction is not finished below `pos`, and L must not pass it. Past the horizon there are none: what was not met by
-    then stands below the L from which was rebuilt.
+    transaction is not finished below `pos`, and L must not pass it. Past the horizon there are none: what was not met
+    by then stands below the L from which was rebuilt.
     """
 
     pos: int = 0

@@ -69,7 +69,7 @@ class Worker:
         self._service = service
         self._settings = settings
         self._observer = observer
-        self._failpoints = Failpoints(settings.crashes, observer)
+        self._failpoints = Failpoints(settings.crashes, observer, last_words=self._report)
         self._producer = BatchProducer(
             {**config.producer(settings.connection, client_id=settings.prefix + settings.name), **service.producer}
         )

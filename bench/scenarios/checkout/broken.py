@@ -187,6 +187,7 @@ BROKEN: Mapping[str, Broken] = MappingProxyType(
         "silent-inbox": Broken(
             story="pay does not answer again what it did before: a batch that died after its commit loses its replies",
             caught_by=("incomplete-saga",),
+            drain_deadline_s=8.0,
             condition="redelivery",
             fault="crash:pay@after-state#8",
             services=_with("pay", apply=_apply_silently),
@@ -253,6 +254,7 @@ BROKEN: Mapping[str, Broken] = MappingProxyType(
         "other-partitioner": Broken(
             story="pay's producer spreads keys by another hash: the two outcomes of an order never meet",
             caught_by=("wrong-partition",),
+            drain_deadline_s=8.0,
             services=_other_partitioner,
         ),
     }

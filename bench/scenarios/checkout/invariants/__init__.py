@@ -1,7 +1,7 @@
 """What must hold of a `checkout` run: C1 to C10 of the specification and, through the generic verifiers, L1 to L9.
 
-Each claim is a checker of its own; `CHECKERS` lists them in the order in which a reader wants them: state first, then the
-saga, then the log. `REQUIRED` are the files that a whole recording of this scenario has.
+Each claim is a checker of its own; `CHECKERS` lists them in the order in which a reader wants them: state first, then
+the saga, then the log. `REQUIRED` are the files that a whole recording of this scenario has.
 """
 
 from typing import Final
@@ -17,13 +17,12 @@ from bench.scenarios.checkout.invariants.log import (
     keys_keep_their_partition,
 )
 from bench.scenarios.checkout.invariants.money import credit_changes_form_a_chain, credit_is_conserved
+from bench.scenarios.checkout.invariants.orders import no_order_is_pending, paid_means_both_succeeded
 from bench.scenarios.checkout.invariants.saga import (
     amounts_agree,
     compensation_undoes_what_succeeded,
     decisions_follow_the_outcomes,
     each_step_happens_once,
-    no_order_is_pending,
-    paid_means_both_succeeded,
 )
 from bench.scenarios.checkout.invariants.stock import stock_changes_form_a_chain, stock_is_conserved
 from bench.scenarios.checkout.invariants.watermark import (

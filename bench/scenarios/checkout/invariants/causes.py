@@ -1,7 +1,8 @@
 """L4 and the order of a saga's events: a cause precedes its effect, and tr# + 1 begins after the end of tr#.
 
-Within one partition the offsets decide; between topics the producers' timestamps (CreateTime, ms) of the first copies. All
-processes share one wall clock; where the events show that it was stepped, times prove nothing and the claim is not applicable.
+Within one partition the offsets decide; between topics the producers' timestamps (CreateTime, ms) of the first copies.
+All processes share one wall clock; where the events show that it was stepped, times prove nothing and the claim is not
+applicable.
 """
 
 from typing import Final
@@ -62,7 +63,8 @@ _NEXT: Final = (
 
 
 def causes_precede_effects(recording: Recording) -> Finding:
-    """L4: for one key no effect stands before its cause, and `fail` goes out after the compensation was acknowledged."""
+    """L4: for one key no effect stands before its cause, and `fail` goes out after the compensation was
+    acknowledged."""
     load_sagas(recording)
     finding = breaches(recording, _SAGA, _OFFSETS)
     step = clock_step_ms(recording)

@@ -28,7 +28,8 @@ def _table(table: str, subject: str, entity: str, *columns: str, at: str = _LAST
     return Source(
         subject,
         (view,),
-        f"""SELECT {entity} AS entity, {at}, concat('{view}: ', {shown}) FROM "{view}" WHERE list_contains($names, {entity})""",
+        f"""SELECT {entity} AS entity, {at}, concat('{view}: ', {shown}) FROM "{view}"
+            WHERE list_contains($names, {entity})""",
     )
 
 
@@ -44,8 +45,8 @@ def _operations(subject: str, kinds: str, entity: str = "entity::VARCHAR") -> So
 _TR: Final = "order_id || '_' || tr"
 _ORDER_OF: Final = "regexp_replace(try(decode(key)), '_[0-9]+$', '')"
 _ORDERS: Final = ("user_id", "paid", "status", "items", "amount", "tr")
-_SAGA_ORDER: Final = """SELECT n.entity, {at}, concat('{view}: order ', o.order_id, ' user=', user_id, ' paid=', paid, ' status=',
-    status, ' items=', items, ' amount=', amount, ' tr=', tr) FROM "{view}" o
+_SAGA_ORDER: Final = """SELECT n.entity, {at}, concat('{view}: order ', o.order_id, ' user=', user_id, ' paid=', paid,
+    ' status=', status, ' items=', items, ' amount=', amount, ' tr=', tr) FROM "{view}" o
     JOIN (SELECT unnest($names::VARCHAR[]) AS entity) n ON o.order_id = regexp_replace(n.entity, '_[0-9]+$', '')"""
 SOURCES: Final = (
     *(_topic(topic, "saga", "try(decode(key))") for topic in DATA_TOPICS),
@@ -71,7 +72,8 @@ SOURCES: Final = (
     Source(
         "user",
         ("topics/Pay-topic", "tables/pay.inbox"),
-        f"""SELECT user_id, ts::DOUBLE, concat('Pay-topic[', partition, ']@', "offset", ' ', p.key, ' ', kind, ' ', what,
+        f"""SELECT user_id, ts::DOUBLE, concat('Pay-topic[', partition, ']@', "offset", ' ',
+                p.key, ' ', kind, ' ', what,
                 ', inbox: ', coalesce(outcome, '-'), ', credit after: ', balance_after) FROM pay_records p
             LEFT JOIN (SELECT {_TR} AS key, was_rollback, outcome, balance_after FROM "tables/pay.inbox") i
                 ON i.key = p.key AND i.was_rollback = (p.kind = 'can') WHERE list_contains($names, user_id)""",
@@ -79,8 +81,9 @@ SOURCES: Final = (
     Source(
         "item",
         ("topics/Stock-topic", "tables/stock.inbox"),
-        """SELECT item_id, coalesce(dec_ts, 0)::DOUBLE, concat('Stock-topic ', key, ' decrement ', quantity, ': ', l.sin, ', stock after: ',
-                after, coalesce(' ' || l.sback || ', stock after: ' || back_after, '')) FROM saga_lines l JOIN sagas USING (key)
+        """SELECT item_id, coalesce(dec_ts, 0)::DOUBLE, concat('Stock-topic ', key, ' decrement ', quantity, ': ',
+                l.sin, ', stock after: ', after, coalesce(' ' || l.sback || ', stock after: ' || back_after, ''))
+           FROM saga_lines l JOIN sagas USING (key)
            WHERE list_contains($names, item_id)""",
     ),
 )

@@ -95,7 +95,8 @@ def operations_are_complete(recording: Recording) -> Finding:
     if not count or (low in (0, 1) and high - low + 1 == count == distinct):
         return Finding({"operations": count})
     gap = recording.rows(
-        """SELECT operation + 1 FROM operations ANTI JOIN (SELECT operation - 1 AS operation FROM operations) USING (operation)
+        """SELECT operation + 1 FROM operations
+           ANTI JOIN (SELECT operation - 1 AS operation FROM operations) USING (operation)
            ORDER BY 1 LIMIT 1"""
     )[0][0]
     name = str(gap if gap <= high else low - 1)

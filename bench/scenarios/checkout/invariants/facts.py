@@ -1,14 +1,14 @@
 """The facts that the claims of `checkout` are made of: one row a saga (order, tr#), one a row of an order, user, item.
 
-`sagas` joins what every topic and table says about one key; counts are never null, other columns are null where nothing was
-said. Nothing is judged here. Every table is made once, columnar, and keeps its complete list of entities.
+`sagas` joins what every topic and table says about one key; counts are never null, other columns are null where nothing
+was said. Nothing is judged here. Every table is made once, columnar, and keeps its complete list of entities.
 """
 
 from typing import Final
 
-from bench.scenarios.checkout.invariants.records import load_records
-from system.checkout.contract import OUTC_OFFS, PAY
-from verifiers.recording import Recording, quoted
+from bench.scenarios.checkout.invariants.records import items_of, load_records, quantities_of
+from system.checkout.contract import OUTC_OFFS, POS_HEADER
+from verifiers.recording import Recording
 
 _OFFSET: Final = '"offset"'
 
@@ -16,7 +16,8 @@ _OFFSET: Final = '"offset"'
 def _grouped(table: str, kinds: tuple[tuple[str, str], ...], extra: str = "") -> str:
     """Count, first offset and first time of each kind of message, a row a key."""
     columns = "".join(
-        f""", count(*) FILTER (WHERE kind = '{kind}') AS {name}_n, min({_OFFSET}) FILTER (WHERE kind = '{kind}') AS {name}_offset,
+        f""", count(*) FILTER (WHERE kind = '{kind}') AS {name}_n,
+            min({_OFFSET}) FILTER (WHERE kind = '{kind}') AS {name}_offset,
             min(ts) FILTER (WHERE kind = '{kind}') AS {name}_ts"""
         for name, kind in kinds
     )
@@ -26,7 +27,9 @@ def _grouped(table: str, kinds: tuple[tuple[str, str], ...], extra: str = "") ->
 _PAY: Final = _grouped(
     "pay_records",
     (("pay", "pay"), ("can", "can")),
-    ", max(partition) - min(partition) + 1 AS pay_parts, min(what) AS amount_text, max(what) AS amount_text_max, min(user_id) AS user_id, max(user_id) AS user_id_max",
+    ", max(partition) - min(partition) + 1 AS pay_parts, "
+    "min(what) AS amount_text, max(what) AS amount_text_max, "
+    "min(user_id) AS user_id, max(user_id) AS user_id_max",
 )
 _STOCK: Final = _grouped(
     "stock_records",
@@ -37,7 +40,8 @@ _PAY_SIDE: Final = "kind IN ('psuccess', 'pfail', 'canok')"
 _OUTCOME: Final = _grouped(
     "outcome_records",
     (("ps", "psuccess"), ("pf", "pfail"), ("co", "canok"), ("ss", "ssuccess"), ("sf", "sfail"), ("io", "incok")),
-    f""", max(partition) - min(partition) + 1 AS outcome_parts, min(what) FILTER (WHERE {_PAY_SIDE}) AS p_what, max(what) FILTER (WHERE {_PAY_SIDE}) AS p_what_max,
+    f""", max(partition) - min(partition) + 1 AS outcome_parts,
+        min(what) FILTER (WHERE {_PAY_SIDE}) AS p_what, max(what) FILTER (WHERE {_PAY_SIDE}) AS p_what_max,
         min(what) FILTER (WHERE NOT {_PAY_SIDE}) AS s_what, max(what) FILTER (WHERE NOT {_PAY_SIDE}) AS s_what_max""",
 )
 _CHECKOUT: Final = _grouped("checkout_records", (("success", "success"), ("fail", "fail")))
@@ -52,11 +56,9 @@ _DECISIONS: Final = """SELECT order_id || '_' || tr AS key, decision, replies FR
 _ANSWERED: Final = """SELECT entity || '_' || tr AS key, count(*) FILTER (WHERE outcome = 'ok') AS ok_n,
     count(*) FILTER (WHERE outcome = 'fail') AS fail_answers_n, count(*) AS answers_n
     FROM checkout_operations WHERE tr IS NOT NULL GROUP BY key"""
-COUNTS: Final = tuple(
-    f"{name}_n"
-    for name in ("pay", "can", "dec", "inc", "ps", "pf", "co", "ss", "sf", "io", "success", "fail")
-    + ("ok", "fail_answers", "answers")
-)
+STEPS: Final = ("pay", "can", "dec", "inc", "ps", "pf", "co", "ss", "sf", "io", "success", "fail")
+"""Short names of the kinds of message; `<step>_n` counts them, `<step>_ts` and `<step>_offset` place the first."""
+COUNTS: Final = tuple(f"{name}_n" for name in (*STEPS, "ok", "fail_answers", "answers"))
 
 
 def load_sagas(recording: Recording) -> None:
@@ -65,8 +67,12 @@ def load_sagas(recording: Recording) -> None:
     load_records(recording)
     load_checkout_operations(recording)
     sources = (_PAY, _STOCK, _OUTCOME, _CHECKOUT, _DECISIONS, _ANSWERED)
-    inboxes = (_inbox("pay", False, "pin"), _inbox("pay", True, "pback"))
-    inboxes += (_inbox("stock", False, "sin"), _inbox("stock", True, "sback"))
+    inboxes = (
+        _inbox("pay", False, "pin"),
+        _inbox("pay", True, "pback"),
+        _inbox("stock", False, "sin"),
+        _inbox("stock", True, "sback"),
+    )
     joined = " FULL JOIN ".join(
         f"({source}) AS part{number}" + (" USING (key)" if number else "")
         for number, source in enumerate(sources + inboxes)
@@ -94,14 +100,16 @@ def load_checkout_operations(recording: Recording) -> None:
 
 
 def load_direct_operations(recording: Recording) -> None:
-    """Creates `direct_operations`: funds, payments and stock changes; `change` is signed, `after` the balance answered."""
+    """Creates `direct_operations`: funds, payments and stock changes; `change` is signed, `after` the balance
+    answered."""
     recording.need("operations")
     recording.once(
         "direct_operations",
         """SELECT operation, kind::VARCHAR AS kind, entity::VARCHAR AS entity, outcome::VARCHAR AS outcome,
                   CASE WHEN kind = 'payment' OR request LIKE '%/subtract/%' THEN -1 ELSE 1 END
                       * try_cast(split_part(request, '/', -1) AS BIGINT) AS change,
-                  try_cast(nullif(regexp_extract(response, '"(?:credit|stock)": ?(-?[0-9]+)', 1), '') AS BIGINT) AS after
+                  try_cast(nullif(regexp_extract(response, '"(?:credit|stock)": ?(-?[0-9]+)', 1), '') AS BIGINT)
+                      AS after
            FROM operations WHERE kind IN ('funds', 'payment', 'stock')""",
     )
 
@@ -121,7 +129,9 @@ def load_orders(recording: Recording) -> None:
             asked AS (SELECT entity AS order_id, count(*) AS asked_n, count(*) FILTER (WHERE outcome = 'info') AS info_n
                       FROM checkout_operations GROUP BY entity)
         SELECT order_id, o.user_id, o.paid, o.status, o.items, o.amount, o.tr, i.user_id AS initial_user_id,
-               i.items AS initial_items, i.amount AS initial_amount, i.tr AS initial_tr, i.status AS initial_status, i.paid AS initial_paid,
+               i.items AS initial_items, i.amount AS initial_amount, i.tr AS initial_tr,
+               i.status AS initial_status,
+               i.paid AS initial_paid,
                o.order_id IS NOT NULL AS is_final, i.order_id IS NOT NULL AS is_initial,
                last.* EXCLUDE (order_id), coalesce(asked_n, 0) AS asked_n, coalesce(info_n, 0) AS info_n
         FROM "tables/order.orders" o FULL JOIN "initial/order.orders" i USING (order_id)
@@ -134,19 +144,13 @@ def load_lines(recording: Recording) -> None:
     load_sagas(recording)
     recording.once(
         "saga_lines",
-        f"""SELECT key, sin, sback, unnest({_items("lines")}) AS item_id, unnest({_quantities("lines")}) AS quantity,
-                   unnest({_balances("sin_after", "lines")}) AS after, unnest({_balances("sback_after", "lines")}) AS back_after
+        f"""SELECT key, sin, sback, unnest({items_of("lines")}) AS item_id,
+                   unnest({quantities_of("lines")}) AS quantity,
+                   unnest({_balances("sin_after", "lines")}) AS after,
+                   unnest({_balances("sback_after", "lines")}) AS back_after
             FROM (SELECT key, lines, sin, sback, sin_after, sback_after FROM sagas
                   WHERE lines IS NOT NULL AND lines <> '[]')""",
     )
-
-
-def _items(lines: str) -> str:
-    return f"""[split_part(line, '",', 1) FOR line IN string_split({lines}[4:-3], '],["')]"""
-
-
-def _quantities(lines: str) -> str:
-    return f"""[try_cast(split_part(line, '",', 2) AS BIGINT) FOR line IN string_split({lines}[4:-3], '],["')]"""
 
 
 def _balances(after: str, lines: str) -> str:
@@ -163,16 +167,6 @@ def load_watermarks(recording: Recording) -> None:
         "watermarks",
         f"""SELECT partition, {_OFFSET}, timestamp_ms AS ts, try_cast(try(decode(key)) AS BIGINT) AS described,
                    try_cast(try(decode(value)) AS BIGINT) AS low,
-                   try_cast(try(decode(list_filter(headers, lambda h: h.key = 'pos')[1].value)) AS BIGINT) AS pos
+                   try_cast(try(decode(list_filter(headers, lambda h: h.key = '{POS_HEADER}')[1].value)) AS BIGINT) AS pos
             FROM "topics/{OUTC_OFFS}" """,
     )
-
-
-def has_topic(recording: Recording, topic: str = PAY) -> bool:
-    """Whether the run recorded a topic."""
-    return recording.has(f"topics/{topic}")
-
-
-def text(value: str) -> str:
-    """An SQL literal."""
-    return quoted(value)

@@ -1,4 +1,5 @@
-"""L1 to L6 for the topics of `checkout`: the generic log checkers, told which topics and which records of them count."""
+"""L1 to L6 for the topics of `checkout`: the generic log checkers, told which topics and which records of them
+count."""
 
 from bench.scenarios.checkout.invariants.records import load_records
 from system.checkout.contract import DATA_TOPICS, GROUPS
@@ -24,7 +25,8 @@ def keys_keep_their_partition(recording: Recording) -> Finding:
 
 
 def bad_records_have_dead_letters(recording: Recording) -> Finding:
-    """Every record that fails its schema has its dead letter, a dead letter has its bad record, and neither took effect."""
+    """Every record that fails its schema has its dead letter, a dead letter has its bad record, and neither took
+    effect."""
     load_records(recording)
     read = sorted({topic for topics in GROUPS.values() for topic in topics})
     return dead_letters.bad_records_have_dead_letters(recording, read)

@@ -37,14 +37,16 @@ def load_steps(recording: Recording) -> None:
     recording.once(
         "credit_steps",
         """SELECT user_id AS entity, pin_after + amount AS before, pin_after AS after FROM sagas WHERE pin = 'psuccess'
-        UNION ALL SELECT user_id, pback_after - amount, pback_after FROM sagas WHERE pback = 'canok' AND pin = 'psuccess'
+        UNION ALL SELECT user_id, pback_after - amount, pback_after FROM sagas
+                  WHERE pback = 'canok' AND pin = 'psuccess'
         UNION ALL SELECT entity, after - change, after FROM direct_operations
                   WHERE kind IN ('funds', 'payment') AND outcome = 'ok'""",
     )
     recording.once(
         "credit_looks",
         """SELECT user_id AS entity, pin_after AS seen FROM sagas WHERE pin = 'pfail' AND pin_after IS NOT NULL
-        UNION ALL SELECT entity, after FROM direct_operations WHERE kind = 'payment' AND outcome = 'fail' AND after IS NOT NULL""",
+        UNION ALL SELECT entity, after FROM direct_operations
+                  WHERE kind = 'payment' AND outcome = 'fail' AND after IS NOT NULL""",
     )
 
 

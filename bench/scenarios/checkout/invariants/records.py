@@ -1,7 +1,8 @@
-"""The messages of a run as typed columns: every record of the data topics is either sound or bad, and none is passed over.
+"""The messages of a run as typed columns: every record of the data topics is either sound or bad, and none is passed
+over.
 
-Records in the compact spelling that producers use are told apart by a regular expression inside the engine; the few others
-are decoded one by one and checked against the contract, so that an unusual but legal spelling is no false alarm.
+Records in the compact spelling that producers use are told apart by a regular expression inside the engine; the few
+others are decoded one by one and checked against the contract, so that an unusual but legal spelling is no false alarm.
 """
 
 from collections.abc import Mapping
@@ -19,12 +20,6 @@ _NUMBER: Final = r"(?:0|[1-9][0-9]{0,14})"
 _ID: Final = r'"[!#-\[\]-~]{1,64}"'
 _LINE: Final = rf"\[{_ID},[1-9][0-9]{{0,14}}\]"
 _LINES: Final = rf"\[(?:{_LINE}(?:,{_LINE})*)?\]"
-ITEMS: Final = """[split_part(line, '",', 1) FOR line IN string_split({lines}[4:-3], '],["')]"""
-"""The items of compact lines, a list of text (one empty text where there is no line)."""
-QUANTITIES: Final = (
-    """[try_cast(split_part(line, '",', 2) AS BIGINT) FOR line IN string_split({lines}[4:-3], '],["')]"""
-)
-_DISTINCT: Final = "(strpos({lines}, '],[') = 0 OR len(list_distinct({items})) = len({items}))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +34,19 @@ class Shape:
     user: str = "NULL::VARCHAR"
 
 
+def items_of(lines: str) -> str:
+    """SQL: the items of compact lines as a list of text (one empty text where there is no line)."""
+    return f"""[split_part(line, '",', 1) FOR line IN string_split({lines}[4:-3], '],["')]"""
+
+
+def quantities_of(lines: str) -> str:
+    """SQL: the quantities of compact lines, as long as the list of their items."""
+    return f"""[try_cast(split_part(line, '",', 2) AS BIGINT) FOR line IN string_split({lines}[4:-3], '],["')]"""
+
+
 def _lines_distinct(lines: str) -> str:
-    return _DISTINCT.format(lines=lines, items=ITEMS.format(lines=lines))
+    items = items_of(lines)
+    return f"(strpos({lines}, '],[') = 0 OR len(list_distinct({items})) = len({items}))"
 
 
 SHAPES: Final = (
@@ -63,7 +69,8 @@ SHAPES: Final = (
     Shape(
         contract.OUTCOMES,
         "outcome_records",
-        sound=f"""regexp_full_match(v, '\\["(?:(?:psuccess|pfail|canok)",{_NUMBER}|(?:ssuccess|sfail|incok)",{_LINES})\\]')""",
+        sound=f"""regexp_full_match(
+            v, '\\["(?:(?:psuccess|pfail|canok)",{_NUMBER}|(?:ssuccess|sfail|incok)",{_LINES})\\]')""",
         kind="split_part(v, '\"', 2)",
         what="v[length(split_part(v, '\"', 2)) + 5 : length(v) - 1]",
     ),
@@ -75,11 +82,19 @@ SHAPES: Final = (
         what="''",
     ),
 )
-"""Columns of each table: key, kind, what (amount or lines as canonical JSON text), user_id, partition, offset, ts (ms)."""
+"""Columns of each table: key, kind, what (amount or lines as canonical JSON text), user_id, partition, offset, ts
+(ms)."""
 
 _SLOW: Final = pa.schema(
-    [("key", pa.string()), ("kind", pa.string()), ("what", pa.string()), ("user_id", pa.string())]
-    + [("partition", pa.int32()), ("offset", pa.int64()), ("ts", pa.int64())]
+    [
+        ("key", pa.string()),
+        ("kind", pa.string()),
+        ("what", pa.string()),
+        ("user_id", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("ts", pa.int64()),
+    ]
 )
 _BAD: Final = pa.schema(
     [("topic", pa.string()), ("partition", pa.int32()), ("offset", pa.int64()), ("reason", pa.string())]

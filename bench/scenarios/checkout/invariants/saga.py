@@ -1,22 +1,31 @@
-"""C3, C4, C5, C7: what the messages and the orders of a saga must say together. A row a saga or an order, no order of time."""
+"""C3, C4, C5, C7: what the messages and the orders of a saga must say together. A row a saga or an order, no order of
+time."""
 
 from typing import Final
 
-from bench.scenarios.checkout.invariants.facts import load_lines, load_orders, load_sagas
+from bench.scenarios.checkout.invariants.facts import STEPS, load_lines, load_sagas
 from verifiers.checker import Finding, merged
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
 
 SAGA: Final = Subject("sagas", "key", "saga")
-ORDER: Final = Subject("order_rows", "order_id", "order")
-_STEPS: Final = ("pay", "can", "dec", "inc", "ps", "pf", "co", "ss", "sf", "io", "success", "fail")
-_NAMES: Final = ("pay", "can", "decrement", "increment", "psuccess", "pfail", "canok", "ssuccess", "sfail", "incok") + (
+_NAMES: Final = (
+    "pay",
+    "can",
+    "decrement",
+    "increment",
+    "psuccess",
+    "pfail",
+    "canok",
+    "ssuccess",
+    "sfail",
+    "incok",
     "success",
     "fail",
 )
 _REPEATED: Final = " || ".join(
     f"CASE WHEN {step}_n > 1 THEN ' {name} ' || {step}_n || ' times' ELSE '' END"
-    for step, name in zip(_STEPS, _NAMES, strict=True)
+    for step, name in zip(STEPS, _NAMES, strict=True)
 )
 _BOTH: Final = "(ps_n > 0 AND ss_n > 0)"
 _BEGUN: Final = "(pay_n > 0 OR dec_n > 0)"
@@ -29,7 +38,7 @@ def _incomplete(where: str, sentence: str) -> Rule:
 _ONCE: Final = (
     Rule(
         "duplicate",
-        f"greatest({', '.join(f'{step}_n' for step in _STEPS)}) > 1",
+        f"greatest({', '.join(f'{step}_n' for step in STEPS)}) > 1",
         f"'stands more than once:' || {_REPEATED}",
     ),
     Rule("conflicting-outcome", "ps_n > 0 AND pf_n > 0", "'both psuccess and pfail'"),
@@ -160,8 +169,10 @@ def amounts_agree(recording: Recording) -> Finding:
     recording.once(
         "priced_sagas",
         """WITH priced AS (SELECT key, sum(quantity * price) AS priced
-                 FROM saga_lines LEFT JOIN "initial/stock.items" USING (item_id) WHERE quantity IS NOT NULL GROUP BY key)
-        SELECT key, s.amount, s.user_id AS payer, o.user_id, coalesce(priced, CASE WHEN lines = '[]' THEN 0 END) AS priced
+                 FROM saga_lines LEFT JOIN "initial/stock.items" USING (item_id)
+                 WHERE quantity IS NOT NULL GROUP BY key)
+        SELECT key, s.amount, s.user_id AS payer, o.user_id,
+               coalesce(priced, CASE WHEN lines = '[]' THEN 0 END) AS priced
         FROM sagas s LEFT JOIN priced USING (key) LEFT JOIN "tables/order.orders" o USING (order_id) WHERE pay_n > 0""",
     )
     return merged(
@@ -170,73 +181,3 @@ def amounts_agree(recording: Recording) -> Finding:
             breaches(recording, Subject("priced_sagas", "key", "saga"), _PRICES, examined={}),
         )
     )
-
-
-_PAID: Final = (
-    Rule(
-        "conflicting-terminal",
-        "paid <> coalesce(last_both, false)",
-        "concat('paid is ', paid, ' against the outcomes of tr# ', tr)",
-    ),
-    Rule("response-state-mismatch", "paid <> (status = 'paid')", "concat('paid is ', paid, ' and status ', status)"),
-    Rule("double-effect", "successes_n > 1", "concat(successes_n, ' transactions of one order succeeded')"),
-    Rule(
-        "double-effect",
-        "success_tr < last_tr",
-        "concat('tr# ', success_tr, ' succeeded, and tr# ', last_tr, ' followed')",
-    ),
-    Rule(
-        "missing-effect",
-        "is_final AND tr > coalesce(last_tr, 0)",
-        "concat('tr# is ', tr, ' but the last request is of ', last_tr)",
-    ),
-    Rule(
-        "phantom-effect", "is_final AND tr < last_tr", "concat('tr# is ', tr, ' but there is a request of ', last_tr)"
-    ),
-    Rule("incomplete-saga", "sagas_n <> last_tr OR first_tr <> 1", "concat('tr#s are not 1 to ', last_tr)"),
-    Rule(
-        "amount-mismatch",
-        "paid AND amount <> last_amount",
-        "concat('paid with amount ', amount, ' but asked for ', last_amount)",
-    ),
-    Rule(
-        "amount-mismatch",
-        "paid AND replace(items, ' ', '') <> last_lines",
-        "concat('paid with items ', items, ' but asked for ', last_lines)",
-    ),
-    Rule(
-        "immutable-changed",
-        "items <> initial_items OR amount <> initial_amount",
-        "concat('items or amount changed: ', initial_items, ' ', initial_amount, ' to ', items, ' ', amount)",
-    ),
-    Rule(
-        "immutable-changed",
-        "user_id <> initial_user_id",
-        "concat('the user is ', user_id, ' and was ', initial_user_id)",
-    ),
-    Rule(
-        "response-state-mismatch",
-        "status NOT IN ('not_paid', 'pending', 'paid')",
-        "concat('status ', status)",
-    ),
-    Rule(
-        "phantom-effect",
-        "initial_status <> 'not_paid' OR initial_tr <> 0 OR initial_paid",
-        "concat('seeded as ', initial_status, ' with tr# ', initial_tr)",
-    ),
-    Rule("lost-row", "NOT is_final", "'the row of this order is gone'"),
-    Rule("phantom-row", "NOT is_initial", "'the row of this order came from nowhere'"),
-)
-
-
-def paid_means_both_succeeded(recording: Recording) -> Finding:
-    """C3: paid exactly if the last tr# has psuccess and ssuccess; at most one tr# succeeds, the last; tr#s are 1..tr#."""
-    load_orders(recording)
-    return breaches(recording, ORDER, _PAID)
-
-
-def no_order_is_pending(recording: Recording) -> Finding:
-    """C7: at quiescence no order is pending."""
-    load_orders(recording)
-    rule = Rule("incomplete-saga", "status = 'pending'", "concat('still pending in tr# ', tr)")
-    return breaches(recording, ORDER, (rule,))

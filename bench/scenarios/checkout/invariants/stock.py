@@ -3,6 +3,7 @@
 from typing import Final
 
 from bench.scenarios.checkout.invariants.facts import load_direct_operations, load_lines
+from bench.scenarios.checkout.invariants.records import items_of, quantities_of
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.conservation import Account, conserved, history_is_a_chain
 from verifiers.recording import Recording
@@ -12,21 +13,22 @@ STOCK: Final = Account("item", "stock", balances="item_balances", steps="stock_s
 
 
 def load_items(recording: Recording) -> None:
-    """Creates `item_balances` (see `verifiers.conservation`): change = added - subtracted - quantities in paid orders."""
+    """Creates `item_balances` (see `verifiers.conservation`): change = added - subtracted - quantities in paid
+    orders."""
     recording.need("tables/stock.items", "initial/stock.items", "tables/order.orders")
     load_direct_operations(recording)
     recording.once(
         "item_balances",
-        """WITH direct AS (SELECT entity, sum(change) FILTER (WHERE outcome = 'ok') AS change,
+        f"""WITH direct AS (SELECT entity, sum(change) FILTER (WHERE outcome = 'ok') AS change,
                 coalesce(list(change) FILTER (WHERE outcome = 'info'), []) AS indefinite
                 FROM direct_operations WHERE kind = 'stock' GROUP BY entity),
             paid AS (SELECT item_id, sum(quantity) AS quantity FROM (
-                SELECT unnest([split_part(line, '",', 1) FOR line IN string_split(compact[4:-3], '],["')]) AS item_id,
-                       unnest([try_cast(split_part(line, '",', 2) AS BIGINT)
-                               FOR line IN string_split(compact[4:-3], '],["')]) AS quantity
-                FROM (SELECT replace(items, ' ', '') AS compact FROM "tables/order.orders" WHERE paid AND items <> '[]'))
+                SELECT unnest({items_of("compact")}) AS item_id, unnest({quantities_of("compact")}) AS quantity
+                FROM (SELECT replace(items, ' ', '') AS compact FROM "tables/order.orders"
+                      WHERE paid AND items <> '[]'))
                 GROUP BY item_id)
-        SELECT item_id AS entity, i.stock AS initial, f.stock AS final, i.price AS initial_price, f.price AS final_price,
+        SELECT item_id AS entity, i.stock AS initial, f.stock AS final,
+               i.price AS initial_price, f.price AS final_price,
                (coalesce(direct.change, 0) - coalesce(paid.quantity, 0))::BIGINT AS change,
                coalesce(indefinite, []::BIGINT[]) AS indefinite
         FROM "tables/stock.items" f FULL JOIN "initial/stock.items" i USING (item_id)
@@ -41,13 +43,16 @@ def load_steps(recording: Recording) -> None:
     recording.once(
         "stock_steps",
         """SELECT item_id AS entity, after + quantity AS before, after FROM saga_lines WHERE sin = 'ssuccess'
-        UNION ALL SELECT item_id, back_after - quantity, back_after FROM saga_lines WHERE sback = 'incok' AND sin = 'ssuccess'
-        UNION ALL SELECT entity, after - change, after FROM direct_operations WHERE kind = 'stock' AND outcome = 'ok'""",
+        UNION ALL SELECT item_id, back_after - quantity, back_after FROM saga_lines
+                  WHERE sback = 'incok' AND sin = 'ssuccess'
+        UNION ALL SELECT entity, after - change, after FROM direct_operations
+                  WHERE kind = 'stock' AND outcome = 'ok'""",
     )
     recording.once(
         "stock_looks",
         """SELECT item_id AS entity, after AS seen FROM saga_lines WHERE sin = 'sfail' AND after IS NOT NULL
-        UNION ALL SELECT entity, after FROM direct_operations WHERE kind = 'stock' AND outcome = 'fail' AND after IS NOT NULL""",
+        UNION ALL SELECT entity, after FROM direct_operations
+                  WHERE kind = 'stock' AND outcome = 'fail' AND after IS NOT NULL""",
     )
     recording.once(
         "stock_refusals",

@@ -1,7 +1,8 @@
 """C8: the Outc-offs protocol. P1 is audited exactly for each published L, by the `pos` header that its record carries.
 
-For a transaction t of a partition, first(t) is the offset of its first outcome and finish(t) the offset at which it has both.
-L at pos is sound exactly if no t has first(t) < L and finish(t) >= pos: with M(L) = max{finish(t) : first(t) < L}, M(L) < pos.
+For a transaction t of a partition, first(t) is the offset of its first outcome and finish(t) the offset at which it has
+both. L at pos is sound exactly if no t has first(t) < L and finish(t) >= pos: with M(L) = max{finish(t) : first(t) <
+L}, M(L) < pos.
 """
 
 from collections.abc import Mapping
@@ -47,12 +48,14 @@ def load_spans(recording: Recording) -> None:
 
 
 def watermark_is_sound(recording: Recording) -> Finding:
-    """C8, P1: every record below a published L belongs to a finished transaction; L never falls and is never past the end."""
+    """C8, P1: every record below a published L belongs to a finished transaction; L never falls and is never past the
+    end."""
     load_spans(recording)
     load_watermarks(recording)
     recording.once(
         "watermark_rows",
-        f"""WITH ends AS (SELECT partition, max("offset") + 1 AS end_offset FROM "topics/{OUTCOMES}" GROUP BY partition),
+        f"""WITH ends AS (SELECT partition, max("offset") + 1 AS end_offset FROM "topics/{OUTCOMES}"
+                      GROUP BY partition),
             recorded AS (SELECT partition, max("end") AS recorded_end FROM offsets
                          WHERE topic = ? GROUP BY partition)
         SELECT w.*, greatest(coalesce(end_offset, 0), coalesce(recorded_end, 0)) AS end_offset,
@@ -65,13 +68,15 @@ def watermark_is_sound(recording: Recording) -> Finding:
     rows = breaches(recording, _RECORD, _RULES, examined=published)
     spans = recording.columns("SELECT partition, key, first, finish FROM outcome_spans ORDER BY partition, first")
     claims = recording.columns(
-        """SELECT partition, "offset", low, coalesce(pos, low) AS pos FROM watermarks WHERE low IS NOT NULL ORDER BY partition"""
+        """SELECT partition, "offset", low, coalesce(pos, low) AS pos FROM watermarks
+           WHERE low IS NOT NULL ORDER BY partition"""
     )
     return merged((rows, found({"transactions": len(spans["first"])}, unsound(spans, claims, "a published L"))))
 
 
 def unsound(spans: Spans, claims: Spans, what: str) -> list[Anomaly]:
-    """The claims (partition, low, pos) that pass over a transaction that was not finished at pos, by one search a partition."""
+    """The claims (partition, low, pos) that pass over a transaction that was not finished at pos, by one search a
+    partition."""
     anomalies = []
     for partition in np.unique(claims["partition"]).tolist():
         mine = {name: column[spans["partition"] == partition] for name, column in spans.items()}
@@ -109,7 +114,8 @@ def watermark_is_not_pinned(recording: Recording) -> Finding:
 
 
 def rebuilds_start_low_enough(recording: Recording) -> Finding:
-    """C10: a rebuild reads from an L below which nothing was open, so a restart forgets no half-finished transaction."""
+    """C10: a rebuild reads from an L below which nothing was open, so a restart forgets no half-finished
+    transaction."""
     load_spans(recording)
     rebuilds = recording.columns(
         """SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
