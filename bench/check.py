@@ -65,7 +65,7 @@ def examine(run_folder: Path) -> Judged:
     try:
         return _judged(recording, (*scenario.CHECKERS, *CONDITIONS), scenario.SOURCES)
     finally:
-        recording.db.close()
+        recording.close()
 
 
 def _scenario_of(run_folder: Path) -> str:

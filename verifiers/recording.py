@@ -139,6 +139,10 @@ class Recording:
         kind, _, name = view.partition("/")
         return self.folder / {"live": "topics-live"}.get(kind, kind) / f"{self.prefix}{name}.parquet"
 
+    def close(self) -> None:
+        """Gives the memory back; nothing can be asked afterwards."""
+        self.db.close()
+
     def topics(self) -> list[str]:
         """The names of all dumped topics without prefix, sorted."""
         return sorted(view.removeprefix("topics/") for view in self.views if view.startswith("topics/"))
@@ -147,24 +151,28 @@ class Recording:
 def open_recording(folder: Path, *, required: Iterable[str] = ()) -> Recording:
     """Open a run folder; `required` are views that a complete run must have. Raises `BadRecording`."""
     run = read_run(folder)
-    prefix = str(run.get("prefix", ""))
+    files = parquet_files(folder, str(run.get("prefix", "")))
+    journal, acks = joined(folder, "journal") or EMPTY_JOURNAL, joined(folder, "acks") or EMPTY_ACKS
+    whole = not run.get("incomplete")
+    events = read_events(folder) if whole or (folder / "events.jsonl").exists() else []
+    for view in ("operations", "offsets", *required) if whole else ():
+        if view not in files:
+            raise BadRecording(f"{folder}: {view.replace('live/', 'topics-live/')}: the file is missing")
+    db = connect()
+    for view, path in files.items():
+        db.execute(f'CREATE VIEW "{view}" AS SELECT * FROM read_parquet({quoted(str(path))})')
+    db.execute(f"CREATE VIEW journal AS {journal}; CREATE VIEW acks AS {acks}")
+    db.register("events_columns", pa.Table.from_pylist(events, schema=EVENT_SCHEMA))
+    db.execute("CREATE TEMP TABLE events AS SELECT row_number() OVER () AS line, * FROM events_columns")
+    return Recording(folder, run, db, frozenset(files) | {"journal", "acks", "events"})
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An engine of our own in memory, within the budget of the check stage, that fetches no extension."""
     db = duckdb.connect(":memory:")
     db.execute(f"SET memory_limit='{MEMORY_LIMIT}'; SET threads={THREADS}; SET preserve_insertion_order=false")
     db.execute("SET enable_progress_bar=false; SET autoinstall_known_extensions=false")
-    files = parquet_files(folder, prefix)
-    for view, path in files.items():
-        db.execute(f'CREATE VIEW "{view}" AS SELECT * FROM read_parquet({quoted(str(path))})')
-    for view, empty in (("journal", EMPTY_JOURNAL), ("acks", EMPTY_ACKS)):
-        db.execute(f'CREATE VIEW "{view}" AS {joined(folder, view) or empty}')
-    events = read_events(folder) if (folder / "events.jsonl").exists() or not run.get("incomplete") else []
-    db.register("events_columns", pa.Table.from_pylist(events, schema=EVENT_SCHEMA))
-    db.execute("CREATE TEMP TABLE events AS SELECT row_number() OVER () AS line, * FROM events_columns")
-    views = frozenset(files) | {"journal", "acks", "events"}
-    if not run.get("incomplete"):
-        for view in ("operations", "offsets", *required):
-            if view not in views:
-                raise BadRecording(f"{folder}: {view.replace('live/', 'topics-live/')}: the file is missing")
-    return Recording(folder, run, db, views)
+    return db
 
 
 def quoted(text: str) -> str:

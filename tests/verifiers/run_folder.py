@@ -106,7 +106,7 @@ TABLES = {
 
 
 def write(history: History, folder: Path, *, poison: tuple[tuple[str, bytes], ...] = (), **changed: object) -> Path:
-    """The run folder of a history, with bad records (topic, value) at the ends of topics; `changed` overrides run.json."""
+    """The run folder of a history; `poison`: bad records (topic, value) at the ends of topics; `changed`: of run.json."""
     for rows in history.topics.values():
         number_offsets(rows, history.partitions)
     history.topics["Outc-offs-topic"] = watermarks(history)
@@ -270,7 +270,8 @@ def add_row(path: Path, row: Row) -> None:
 def add_event(folder: Path, **event: object) -> None:
     """Append one event."""
     with (folder / "events.jsonl").open("ab") as file:
-        file.write(orjson.dumps({"process": "pay-0", "wall_ms": WALL_MS, **event}) + b"\n")
+        wall_ms = WALL_MS + int(str(event.get("monotonic_ns", 0))) // 1_000_000
+        file.write(orjson.dumps({"process": "pay-0", "wall_ms": wall_ms, **event}) + b"\n")
 
 
 def topic_file(folder: Path, topic: str) -> Path:

@@ -17,8 +17,15 @@ def folder(tmp_path: Path) -> Path:
     return write(legal_history(20), tmp_path / "run")
 
 
+def disturbances_of(folder: Path) -> list[str]:
+    recording = open_recording(folder)
+    found = disturbances(recording)
+    recording.close()
+    return found
+
+
 def test_a_run_in_which_nothing_happened_is_quiet(folder: Path) -> None:
-    assert disturbances(open_recording(folder)) == []
+    assert disturbances_of(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -39,9 +46,11 @@ def test_only_what_happens_under_load_disturbs(
     folder: Path, event: dict[str, object], at_ns: int, disturbs: bool
 ) -> None:
     add_event(folder, **event, monotonic_ns=at_ns)
-    assert bool(disturbances(open_recording(folder))) == disturbs
+    assert bool(disturbances_of(folder)) == disturbs
 
 
 def test_a_process_that_was_started_twice_died(folder: Path) -> None:
     add_event(folder, event="process-started", monotonic_ns=DURING)
-    assert died(open_recording(folder)) == {"pay-0"}
+    recording = open_recording(folder)
+    assert died(recording) == {"pay-0"}
+    recording.close()

@@ -67,6 +67,7 @@ def test_an_incomplete_run_may_lack_files(folder: Path) -> None:
     recording = open_recording(folder, required=REQUIRED)
     assert recording.incomplete == "the broker died"
     assert not recording.has("tables/pay.users")
+    recording.close()
 
 
 def test_an_empty_folder_is_no_run(tmp_path: Path) -> None:

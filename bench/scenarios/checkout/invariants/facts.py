@@ -167,6 +167,7 @@ def load_watermarks(recording: Recording) -> None:
         "watermarks",
         f"""SELECT partition, {_OFFSET}, timestamp_ms AS ts, try_cast(try(decode(key)) AS BIGINT) AS described,
                    try_cast(try(decode(value)) AS BIGINT) AS low,
-                   try_cast(try(decode(list_filter(headers, lambda h: h.key = '{POS_HEADER}')[1].value)) AS BIGINT) AS pos
+                   try_cast(try(decode(list_filter(
+                       headers, lambda h: h.key = '{POS_HEADER}')[1].value)) AS BIGINT) AS pos
             FROM "topics/{OUTC_OFFS}" """,
     )
