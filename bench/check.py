@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from bench.conditions import CHECKERS as CONDITIONS
+from bench.conditions import vacuity_checkers
 from bench.guarantees import TOLERATES
 from verifiers.checker import Checker, Judgement, Verdict, judge, run_checker
 from verifiers.disturbance import disturbances
@@ -63,7 +63,7 @@ def examine(run_folder: Path) -> Judged:
     scenario = importlib.import_module(f"bench.scenarios.{run}.invariants")
     recording = open_recording(run_folder, required=scenario.REQUIRED)
     try:
-        return _judged(recording, (*scenario.CHECKERS, *CONDITIONS), scenario.SOURCES)
+        return _judged(recording, (*scenario.CHECKERS, *vacuity_checkers(scenario.CONDITIONS)), scenario.SOURCES)
     finally:
         recording.close()
 

@@ -24,7 +24,7 @@ from bench.display import Display
 from bench.measure import measure
 from bench.options import Options, UsageError, resolve
 from bench.recording.errors import RecordingFailed
-from bench.stages import ReportFailed, report, run_all
+from bench.stages import ReportFailed, report, require_run, run_all
 from bench.summary import print_summary
 from system.kafka.config import BadClientConfig
 from verifiers.recording import BadRecording
@@ -51,7 +51,7 @@ def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _servers = _options(
     click.option(
-        "--brokers", type=click.IntRange(1, 3), default=1, show_default=True, help="1 or 3 brokers of our own."
+        "--brokers", type=int, default=1, show_default=True, help="1 or 3 brokers of our own, and copies of each topic."
     ),
     click.option("--bootstrap-servers", metavar="HOST:PORT,…", help="Use this cluster instead of starting one."),
     click.option(
@@ -101,6 +101,7 @@ def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decora
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def check(folder: Path) -> int:
     """Measure and judge a run folder again, from its files alone."""
+    require_run(folder)
     measure(folder)
     verdicts = check_run(folder)
     print_summary(console, folder, verdicts)
@@ -111,6 +112,7 @@ def check(folder: Path) -> int:
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 def report_command(folder: Path) -> int:
     """Render a run folder's page again, from its files alone."""
+    require_run(folder)
     console.print(str(report(folder)))
     return 0
 
@@ -174,8 +176,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(choreobench(args=argv, standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.NoSuchCommand as error:
+        return _fail(f"no command {error.command_name!r}; legal: {', '.join(choreobench.commands)}", USAGE)
     except click.ClickException as error:
-        return _fail(error.format_message(), USAGE)
+        return _fail(f"{error.format_message()} See --help.", USAGE)
     except (UsageError, BadClientConfig, BadRecording) as error:
         return _fail(str(error), USAGE)
     except (ServerUnavailable, RecordingFailed) as error:

@@ -2,7 +2,7 @@
 UNKNOWN.
 
 run.json names both: `fault` (the plan) and `condition` (what the wrong system needs: `none`, `redelivery`, `restart`,
-`contention`, `compensation`). These checkers stand beside those of every scenario; they find no anomalies.
+or one that the scenario knows). These checkers stand beside those of every scenario; they find no anomalies.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,44 +30,20 @@ def restarted(recording: Recording) -> int:
     )
 
 
-def contended(recording: Recording) -> int:
-    """Refusals: credit or stock was short when a request came."""
-    return recording.number(
-        """SELECT (SELECT count(*) FROM "tables/pay.inbox" WHERE outcome = 'pfail')
-                + (SELECT count(*) FROM "tables/stock.inbox" WHERE outcome = 'sfail')"""
-        if recording.has("tables/pay.inbox") and recording.has("tables/stock.inbox")
-        else "SELECT 0"
-    )
-
-
-def compensated(recording: Recording) -> int:
-    """Decisions of which one half had succeeded: a compensation was due."""
-    return recording.number(
-        """SELECT count(*) FROM "tables/order.decisions" WHERE decision = 'fail' AND order_id || '_' || tr IN (
-               SELECT try(decode(key)) FROM "topics/Outcomes-topic"
-               WHERE try(decode(value)) LIKE '["psuccess"%' OR try(decode(value)) LIKE '["ssuccess"%')"""
-        if recording.has("tables/order.decisions") and recording.has("topics/Outcomes-topic")
-        else "SELECT 0"
-    )
-
-
-OCCURRED: Final[Mapping[str, Callable[[Recording], int]]] = {
-    "redelivery": redelivered,
-    "restart": restarted,
-    "contention": contended,
-    "compensation": compensated,
-}
+Conditions = Mapping[str, Callable[[Recording], int]]
 """Condition → how often it occurred in a recording."""
 
+GENERIC: Final[Conditions] = {"redelivery": redelivered, "restart": restarted}
 
-def the_condition_occurred(recording: Recording) -> Finding:
+
+def condition_occurred(recording: Recording, conditions: Conditions) -> Finding:
     """A wrong system met the condition in which it is wrong."""
     condition = recording.run.get("condition") or "none"
     if condition == "none":
         return not_applicable("the run needs no condition")
-    if condition not in OCCURRED:
-        return Finding({}, unknown=f"condition {condition!r} is unknown; known are none, {', '.join(OCCURRED)}")
-    count = OCCURRED[condition](recording)
+    if condition not in conditions:
+        return Finding({}, unknown=f"condition {condition!r} is unknown; known are none, {', '.join(conditions)}")
+    count = conditions[condition](recording)
     if not count:
         return Finding({condition: 0}, unknown=f"the condition did not occur: {condition}")
     return Finding({condition: count})
@@ -82,7 +58,14 @@ def the_fault_struck(recording: Recording) -> Finding:
     return Finding({"strikes": count}, unknown=None if count else f"the fault did not strike: {fault}")
 
 
-CHECKERS: Final = (
-    Checker("the_fault_struck", "safety", the_fault_struck, at_quiescence=False),
-    Checker("the_condition_occurred", "safety", the_condition_occurred, at_quiescence=False),
-)
+def vacuity_checkers(conditions: Conditions) -> tuple[Checker, ...]:
+    """The checkers of a scenario that knows these conditions beside the generic ones."""
+
+    def the_condition_occurred(recording: Recording) -> Finding:
+        """A wrong system met the condition in which it is wrong."""
+        return condition_occurred(recording, {**GENERIC, **conditions})
+
+    return (
+        Checker("the_fault_struck", "safety", the_fault_struck, at_quiescence=False),
+        Checker("the_condition_occurred", "safety", the_condition_occurred, at_quiescence=False),
+    )

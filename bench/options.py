@@ -3,12 +3,12 @@ starts.
 """
 
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.cluster.endpoints import Wanted
-from bench.runner import folder_of
+from bench.cluster.endpoints import Wanted, read_client_config
 from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
@@ -68,6 +68,7 @@ def one_of(what: str, name: str, legal: Sequence[str]) -> str:
 
 def resolve(options: Options) -> RunSpec:
     """The run that these options mean, with its new folder. Raises `UsageError`."""
+    _check_servers(options)
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     one_of("guarantee", options.guarantee, scenario.guarantees)
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
@@ -90,7 +91,7 @@ def resolve(options: Options) -> RunSpec:
         broken=options.broken,
         seed=seed,
         prefix=f"r{secrets.token_hex(4)}-",
-        folder=str(folder_of(options.out, slug).absolute()),
+        folder=str(_new_folder(options.out, slug)),
         operations=operations,
         warm_up=warm_up,
         rate_per_s=rate_per_s,
@@ -104,6 +105,14 @@ def resolve(options: Options) -> RunSpec:
         drain_deadline_s=_drain_deadline_s(broken),
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
+
+
+def _check_servers(options: Options) -> None:
+    if options.brokers not in (1, 3):
+        raise UsageError(f"--brokers {options.brokers}: legal: 1, 3")
+    if options.client_config is not None and options.bootstrap_servers is None:
+        raise UsageError("--client-config needs --bootstrap-servers: our own brokers take no other properties")
+    read_client_config(options.client_config)
 
 
 def _drain_deadline_s(broken: Broken | None) -> float:
@@ -179,6 +188,21 @@ def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
     for crash in crashes:
         one_of(f"service in fault {crash}:", crash.service, list(points))
         one_of(f"failpoint of {crash.service} in fault {crash}:", crash.point, list(points[crash.service]))
+
+
+def _new_folder(out: Path, slug: str) -> Path:
+    """A new run folder: a counter where two runs begin in one second."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for count in range(1000):
+        folder = out / (f"{stamp}-{slug}" + (f".{count}" if count else ""))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(f"--out {out}: {error.strerror}; legal: a folder that can be written") from None
+        return folder.absolute()
+    raise UsageError(f"--out {out} has a thousand runs of this second")
 
 
 def _slug(fault: str) -> str:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -225,7 +224,9 @@ def _pause(supervisor: Supervisor) -> None:
 
 
 def _quiesce(run: Run, supervisor: Supervisor) -> None:
-    """Waits until nothing visible is left to read. A system that does not get there is judged for it, not waited for."""
+    """Waits until nothing visible is left to read. A system that does not get there is judged for it, not waited
+    for.
+    """
 
     def tend() -> None:
         supervisor.tend()
@@ -285,16 +286,3 @@ def write_run(run: Run) -> None:
     partial = spec.path / "run.json.partial"
     partial.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
     partial.replace(spec.path / "run.json")
-
-
-def folder_of(out: Path, spec_name: str) -> Path:
-    """A new folder's name below `out`: a counter where two runs begin in one second."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    for count in range(1000):
-        folder = out / (f"{stamp}-{spec_name}" + (f".{count}" if count else ""))
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise ServerUnavailable(f"{out} has a thousand runs of this second")

@@ -1,6 +1,7 @@
 """The stages of a run, each reading the files of the one before: run → measure → check → report."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,19 @@ from bench.display import Display
 from bench.measure import measure
 from bench.runner import execute
 from bench.spec import RunSpec
+from verifiers.recording import BadRecording
 
 LATEST = "latest"
+RUN_FILE = "run.json"
 
 
 def run_all(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) -> Verdicts:
     """One run from nothing to its report; `latest` beside its folder then points to it."""
-    execute(spec, wanted, command=command, display=display)
+    try:
+        execute(spec, wanted, command=command, display=display)
+    finally:
+        if not (spec.path / RUN_FILE).exists():
+            shutil.rmtree(spec.path)  # Nothing began; an empty folder would look like a run that was lost.
     display.phase("measure, check, report")
     verdicts = judge(spec.path)
     point_latest(spec.path)
@@ -25,11 +32,20 @@ def run_all(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) ->
 
 
 def judge(folder: Path) -> Verdicts:
-    """Measures, checks and renders a run folder from its files alone."""
+    """Measures, checks and renders a run folder from its files alone. Raises `BadRecording`."""
+    require_run(folder)
     measure(folder)
     verdicts = check(folder)
     report(folder)
     return verdicts
+
+
+def require_run(folder: Path) -> None:
+    """Raises `BadRecording`, with one line, where `folder` is no run folder."""
+    if not folder.is_dir():
+        raise BadRecording(f"{folder}: no such folder; legal: a run folder, such as runs/latest")
+    if not (folder / RUN_FILE).is_file():
+        raise BadRecording(f"{folder}: no {RUN_FILE} in it: this is no run folder")
 
 
 class ReportFailed(RuntimeError):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.cluster.errors import BadClientConfig
 from bench.cluster.process import Process
+from system.kafka.config import BadClientConfig, refuse_reserved
 
 
 @dataclass(frozen=True)
@@ -78,4 +78,5 @@ def read_client_config(path: Path | None) -> dict[str, str]:
         if name.strip() in ("bootstrap.servers", "metadata.broker.list"):
             raise BadClientConfig(f"client config {path}, line {number}: name the servers with --bootstrap-servers")
         found[name.strip()] = value.strip()
+    refuse_reserved(found)
     return found

@@ -3,7 +3,3 @@
 
 class ServerUnavailable(RuntimeError):
     """A server, its files or its disk cannot be had; the message is one line with what is wrong. Exit code 69."""
-
-
-class BadClientConfig(ValueError):
-    """A `--client-config` file that is not a list of librdkafka properties; one line with the place. Exit code 64."""

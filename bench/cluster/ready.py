@@ -17,10 +17,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.cluster.endpoints import obituary
-from bench.cluster.errors import BadClientConfig, ServerUnavailable
+from bench.cluster.errors import ServerUnavailable
 from bench.cluster.kafka import COORDINATOR_PARTITIONS
 from bench.cluster.process import Process
 from bench.waiting import DeadlineExceeded, wait_until
+from system.kafka.config import BadClientConfig
 
 START_S: Final = 60.0
 REACH_S: Final = 10.0

@@ -139,7 +139,9 @@ class Client:
         self._producer = BatchProducer({**properties, **self.producer_overrides})
 
     def begin(self, order_ids: Sequence[str]) -> Begun:
-        """Begins these checkouts. Raises psycopg.Error, `Unacknowledged`: then it is unknown which of them were begun."""
+        """Begins these checkouts. Raises psycopg.Error, `Unacknowledged`: then it is unknown which of them were
+        begun.
+        """
         begun, requests = begin(order_ids, self._orders)
         self.failpoint("after-state")
         self._produce(requests)

@@ -1,4 +1,6 @@
-"""The pay consumer: takes an order's amount from its user's credit, and gives it back when the order failed elsewhere."""
+"""The pay consumer: takes an order's amount from its user's credit, and gives it back when the order failed
+elsewhere.
+"""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""The stock API: stock, and its changes that are no part of a saga, a batch at a time inside the caller's transaction."""
+"""The stock API: stock, and its changes that are no part of a saga, a batch at a time inside the caller's
+transaction.
+"""
 
 from collections.abc import Sequence
 

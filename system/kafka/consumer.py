@@ -15,7 +15,9 @@ Partitions = Sequence[TopicPartition]
 
 
 class CommitRefused(Exception):
-    """The broker did not take the offsets: this member no longer owns the partitions. What it did will be redelivered."""
+    """The broker did not take the offsets: this member no longer owns the partitions. What it did will be
+    redelivered.
+    """
 
 
 def columns(messages: Sequence[Message]) -> list[Raw]:

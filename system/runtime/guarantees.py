@@ -62,7 +62,9 @@ REDO_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a worker stands: the index of its next step, how often this batch was rolled back, whether it is to stop."""
+    """Where a worker stands: the index of its next step, how often this batch was rolled back, whether it is to
+    stop.
+    """
 
     index: int = 0
     redone: int = 0

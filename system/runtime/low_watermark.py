@@ -51,7 +51,9 @@ class LowWatermark:
         self.partitions: dict[int, PartitionPending] = {}
 
     def assigned(self, committed: Mapping[tuple[str, int], int], db: Transaction) -> list[tuple[int, int, int, int]]:
-        """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records) each."""
+        """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records)
+        each.
+        """
         topic = next(iter(committed))[0]
         ends = {partition: pos for (_, partition), pos in committed.items()}
         reader = Consumer(self._reader)

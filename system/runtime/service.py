@@ -17,7 +17,9 @@ from system.store.postgres import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What became of each record of a batch: columns as long as the batch, stored in the inbox and sent as the reply."""
+    """What became of each record of a batch: columns as long as the batch, stored in the inbox and sent as the
+    reply.
+    """
 
     outcomes: Sequence[str]
     balances_after: Sequence[int | None] | Sequence[str | None]

@@ -106,7 +106,7 @@ TABLES = {
 
 
 def write(history: History, folder: Path, *, poison: tuple[tuple[str, bytes], ...] = (), **changed: object) -> Path:
-    """The run folder of a history; `poison`: bad records (topic, value) at the ends of topics; `changed`: of run.json."""
+    """The run folder of a history; `poison`: bad records (topic, value) at topics' ends; `changed`: in run.json."""
     for rows in history.topics.values():
         number_offsets(rows, history.partitions)
     history.topics["Outc-offs-topic"] = watermarks(history)

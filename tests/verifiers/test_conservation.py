@@ -5,7 +5,7 @@ from itertools import chain, combinations
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from verifiers.conservation import Account, conserved, history_is_a_chain, is_feasible
@@ -78,6 +78,7 @@ def test_changes_form_a_chain(
     assert found.counts.get("phantom-effect", 0) == count
 
 
+@settings(deadline=None)
 @given(st.integers(-20, 20), st.lists(st.integers(-9, 9), max_size=6))
 def test_a_difference_is_feasible_exactly_if_some_subset_explains_it(difference: int, changes: list[int]) -> None:
     subsets = chain.from_iterable(combinations(changes, size) for size in range(len(changes) + 1))

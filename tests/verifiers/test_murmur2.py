@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.verifiers.legal_history import murmur2 as plain
@@ -20,11 +20,13 @@ def test_hashes_are_those_of_kafkas_own_test() -> None:
     assert column(list(known)) == [value & 0xFFFFFFFF for value in known.values()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=13), min_size=1, max_size=20))
 def test_columns_hash_like_single_keys(keys: list[bytes]) -> None:
     assert column(keys) == [plain(key) for key in keys]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=9), min_size=2, max_size=10), st.integers(1, 12))
 def test_a_slice_of_an_arrow_column_gives_the_partitions_of_its_own_keys(keys: list[bytes], partitions: int) -> None:
     expected = [(plain(key) & 0x7FFFFFFF) % partitions for key in keys[1:]]

@@ -22,7 +22,8 @@ from loadgen.target import FateUnknown, Lane, NotApplied, Target
 from system.checkout.checkout import Client
 from system.runtime.observer import Observer
 
-SESSIONS = 3
+SESSIONS = 2
+GATHER_S = 0.016
 DIRECT_GATHER_S = 0.02
 
 
@@ -54,6 +55,7 @@ def open_load(spec: RunSpec, observer: Observer, failpoint: Callable[[str], None
         operations=np.flatnonzero(saga),
         open_session=partial(clients.open_checkout, operations),
         sessions=SESSIONS,
+        gather_s=GATHER_S,
     )
     direct = Lane(
         name="direct",

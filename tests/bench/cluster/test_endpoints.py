@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.cluster.endpoints import read_client_config
-from bench.cluster.errors import BadClientConfig
+from system.kafka.config import BadClientConfig
 
 
 def test_properties_are_read_with_comments_and_blanks(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bench.cluster.endpoints import Endpoints, Wanted
-from bench.cluster.errors import BadClientConfig, ServerUnavailable
+from bench.cluster.errors import ServerUnavailable
+from system.kafka.config import BadClientConfig
 from bench.cluster.folder import default_parent
 from bench.cluster.ports import HOST, free_ports, is_free
 from bench.cluster.servers import cluster as start_cluster

@@ -17,6 +17,7 @@ from bench.scenarios.checkout.invariants.log import (
     keys_keep_their_partition,
 )
 from bench.scenarios.checkout.invariants.money import credit_changes_form_a_chain, credit_is_conserved
+from bench.scenarios.checkout.invariants.occurrences import CONDITIONS
 from bench.scenarios.checkout.invariants.orders import no_order_is_pending, paid_means_both_succeeded
 from bench.scenarios.checkout.invariants.saga import (
     amounts_agree,
@@ -30,14 +31,14 @@ from bench.scenarios.checkout.invariants.watermark import (
     watermark_is_not_pinned,
     watermark_is_sound,
 )
-from system.checkout.contract import DATA_TOPICS, GROUPS, OUTC_OFFS
+from system.checkout.contract import DATA_TOPICS, OUTC_OFFS
 from verifiers.checker import Checker, Gate
 from verifiers.offsets import commits_follow_processing, no_transaction_hangs
 from verifiers.ordering import consumption_follows_the_log, only_owners_consume
 from verifiers.progress import every_operation_ended, quiescence_was_reached
 from verifiers.replay import replay_changes_no_table
 
-__all__ = ["CHECKERS", "GROUPS", "REQUIRED", "SOURCES"]
+__all__ = ["CHECKERS", "CONDITIONS", "REQUIRED", "SOURCES"]
 
 TABLES: Final = ("order.orders", "order.decisions", "pay.users", "pay.inbox", "stock.items", "stock.inbox")
 REQUIRED: Final = (
