@@ -75,6 +75,8 @@ def resolve(options: Options) -> RunSpec:
     fault = options.fault or (broken.fault if broken else "none")
     _check_fault(fault, scenario, options.guarantee)
     settings = {**(broken.settings if broken else {}), **_pairs("--set", options.settings)}
+    workers = _workers(options.workers, scenario)
+    partitions = _within("--partitions", options.partitions, 1, 1000)
     rate_per_s = _rate(options.rate)
     operations, warm_up = _size(options, rate_per_s)
     try:
@@ -97,9 +99,9 @@ def resolve(options: Options) -> RunSpec:
         rate_per_s=rate_per_s,
         arrival=options.arrival,
         settings=settings,
-        partitions=_within("--partitions", options.partitions, 1, 1000),
+        partitions=partitions,
         brokers=options.brokers,
-        workers=_workers(options.workers, scenario),
+        workers=workers,
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         drain_deadline_s=_drain_deadline_s(broken),

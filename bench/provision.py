@@ -3,7 +3,8 @@ servers.
 """
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -53,26 +54,34 @@ def create_schemas(spec: RunSpec) -> None:
 
 
 def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
-    """Waits until the workers have said that every partition of their topics is theirs, rebuilt and all. `tend` is
-    called meanwhile. What the broker says of its groups is not enough: a member may still be reading back what it
-    needs.
+    """Waits until the workers have said that every partition is theirs, rebuilt and all, and every worker has its share.
+
+    What the broker says of its groups is not enough: a member may still be reading back what it needs. `tend` is called
+    meanwhile.
     """
-    wanted = {
-        (topic, number) for topics in spec.groups().values() for topic in topics for number in range(spec.partitions)
-    }
+    topics = [topic for names in spec.groups().values() for topic in names]
+    wanted = {(topic, number) for topic in topics for number in range(spec.partitions)}
+    surplus = sum(max(0, count - spec.partitions) for count in spec.workers.values())
 
     def owned() -> bool:
         tend()
-        held: set[tuple[str, int]] = set()
-        for event in read_events(spec.path)[0]:
-            parts = {(str(event.get("topic")), int(number)) for number in event.get("partitions", ())}
-            if event["event"] == "partitions-assigned":
-                held |= parts
-            elif event["event"] in ("partitions-revoked", "partitions-lost"):
-                held -= parts
-        return held >= wanted
+        held = owners(read_events(spec.path)[0])
+        return set().union(*held.values()) >= wanted and len(held) >= len(spec.worker_names()) - surplus
 
     wait_until(owned, deadline_s=OWNED_DEADLINE_S, why="every partition to be owned", poll_s=0.1)
+
+
+def owners(events: Sequence[Mapping[str, Any]]) -> dict[str, set[tuple[str, int]]]:
+    """Process → the (topic, partition) pairs that it has said it owns; those that own none are left out."""
+    held: dict[str, set[tuple[str, int]]] = {}
+    for event in events:
+        mine = held.setdefault(event["process"], set())
+        parts = {(str(event.get("topic")), int(number)) for number in event.get("partitions", ())}
+        if event["event"] == "partitions-assigned":
+            mine |= parts
+        elif event["event"] in ("partitions-revoked", "partitions-lost"):
+            mine -= parts
+    return {process: mine for process, mine in held.items() if mine}
 
 
 def remove(connection: Properties, dsn: str, prefix: str, groups: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ Loss is never inferred from a gap in offsets: control records leave gaps. What w
 while the load ran, must be there for the reader that comes after it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
 
@@ -81,58 +82,64 @@ def both_readers_saw_the_same(recording: Recording) -> Finding:
     return merged(_compare(recording, topic) for topic in topics)
 
 
+@dataclass(slots=True)
+class _Differences:
+    """How many places differ, and the first few of them: a topic that is wrong throughout must not fill the memory."""
+
+    count: int = 0
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, partitions: NDArray[Any], offsets: NDArray[Any], where: NDArray[Any]) -> None:
+        """Take in the rows where the mask holds."""
+        rows = np.flatnonzero(where)
+        self.count += len(rows)
+        shown = rows[: EXAMPLES_A_KIND - len(self.places)]
+        self.places += [(int(partitions[row]), int(offsets[row])) for row in shown.tolist()]
+
+
+_SENTENCES: Final = {
+    "gone": ("lost-write", "a reader saw it while the load ran, the reader after the run does not find it"),
+    "differs": ("inconsistent-offsets", "the two readers saw different content at this offset"),
+    "passed over": ("inconsistent-offsets", "the reader during the run passed it over"),
+    "order": ("inconsistent-offsets", "the dump has this offset twice or out of order"),
+}
+
+
 def _compare(recording: Recording, topic: str) -> Finding:
     """Both dumps of one topic, a partition as an array by offset."""
     seen = _live_hashes(recording, topic)
-    found: dict[str, list[tuple[int, int]]] = {
-        "lost-write": [],
-        "inconsistent-offsets": [],
-        "unseen-live": [],
-        "order": [],
-    }
+    found = {cause: _Differences() for cause in _SENTENCES}
     compared = 0
     last = (-1, -1)
     for partitions, offsets, hashes in _dumped_hashes(recording, topic):
-        places = np.stack((partitions, offsets))
-        previous = np.concatenate(([last[0]], partitions[:-1])), np.concatenate(([last[1]], offsets[:-1]))
-        ordered = (partitions > previous[0]) | ((partitions == previous[0]) & (offsets > previous[1]))
-        found["order"] += _places(places, ~ordered)
+        before = np.concatenate(([last[0]], partitions[:-1])), np.concatenate(([last[1]], offsets[:-1]))
+        ordered = (partitions > before[0]) | ((partitions == before[0]) & (offsets > before[1]))
+        found["order"].add(partitions, offsets, ~ordered)
         last = (int(partitions[-1]), int(offsets[-1]))
         for partition in np.unique(partitions).tolist():
             known, values = seen.setdefault(partition, (np.zeros(0, np.int8), np.zeros(0, np.uint64)))
             mine = np.flatnonzero((partitions == partition) & (offsets < len(known)))
             at = offsets[mine]
             compared += int(np.count_nonzero(known[at]))
-            found["inconsistent-offsets"] += _places(places[:, mine], (known[at] > 0) & (values[at] != hashes[mine]))
-            found["unseen-live"] += _places(places[:, mine], known[at] == 0)
+            found["differs"].add(partitions[mine], at, (known[at] > 0) & (values[at] != hashes[mine]))
+            found["passed over"].add(partitions[mine], at, known[at] == 0)
             known[at] = np.where(known[at] > 0, 2, known[at])
     for partition, (known, _) in seen.items():
-        found["lost-write"] += [(partition, offset) for offset in np.flatnonzero(known == 1).tolist()]
+        places = np.arange(len(known))
+        found["gone"].add(np.full(len(known), partition), places, known == 1)
     return _told(topic, compared, found)
 
 
-_SENTENCES: Final = {
-    "lost-write": ("lost-write", "a reader saw it while the load ran, the reader after the run does not find it"),
-    "inconsistent-offsets": ("inconsistent-offsets", "the two readers saw different content at this offset"),
-    "unseen-live": ("inconsistent-offsets", "the reader during the run passed it over"),
-    "order": ("inconsistent-offsets", "the dump has this offset twice or out of order"),
-}
-
-
-def _told(topic: str, compared: int, found: dict[str, list[tuple[int, int]]]) -> Finding:
+def _told(topic: str, compared: int, found: Mapping[str, _Differences]) -> Finding:
     counts: dict[str, int] = {}
     anomalies: list[Anomaly] = []
-    for cause, places in found.items():
+    for cause, differences in found.items():
         kind, sentence = _SENTENCES[cause]
-        if places:
-            counts[kind] = counts.get(kind, 0) + len(places)
-        names = (f"{topic}[{partition}]@{offset}" for partition, offset in places[:EXAMPLES_A_KIND])
+        if differences.count:
+            counts[kind] = counts.get(kind, 0) + differences.count
+        names = (f"{topic}[{partition}]@{offset}" for partition, offset in differences.places)
         anomalies.extend(Anomaly(kind, name, sentence) for name in names)
     return Finding({"records read twice": compared}, counts, tuple(anomalies))
-
-
-def _places(places: NDArray[Any], where: NDArray[Any]) -> list[tuple[int, int]]:
-    return [(int(partition), int(offset)) for partition, offset in places[:, np.flatnonzero(where)].T.tolist()]
 
 
 def _live_hashes(recording: Recording, topic: str) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:

@@ -124,3 +124,20 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones(tmp_path: Path) -> N
     run = write(legal_history(3), tmp_path / "run", scenario="chess")
     with pytest.raises(BadRecording, match="'chess' is unknown; known are checkout"):
         check(run)
+
+
+def test_a_rebuild_without_half_finished_transactions_is_no_rebuild_condition(tmp_path: Path) -> None:
+    run = write(legal_history(ORDERS), tmp_path / "run", condition="rebuild")
+    add_event(run, event="rebuild-finished", partition=0, to=0, records=0, monotonic_ns=1, **{"from": 0})
+    assert exit_code(check(run)) == 2
+    # The first outcome of partition 0 is half of its transaction for as long as nothing else was read.
+    add_event(run, event="rebuild-finished", partition=0, to=1, records=1, monotonic_ns=2, **{"from": 0})
+    assert exit_code(check(run)) == 0
+
+
+def test_an_unknown_condition_is_unknown_with_the_known_ones(tmp_path: Path) -> None:
+    returned = check(write(legal_history(ORDERS), tmp_path / "run", condition="weather"))
+    reasons = [checker["reason"] for checker in returned["checkers"] if checker["verdict"] == "UNKNOWN"]
+    assert reasons == [
+        "condition 'weather' is unknown; known are none, redelivery, restart, contention, compensation, rebuild"
+    ]

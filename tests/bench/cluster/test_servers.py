@@ -17,12 +17,12 @@ from confluent_kafka.cimpl import NewTopic
 
 from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.errors import ServerUnavailable
-from system.kafka.config import BadClientConfig
 from bench.cluster.folder import default_parent
 from bench.cluster.ports import HOST, free_ports, is_free
 from bench.cluster.servers import cluster as start_cluster
 from bench.cluster.servers import external
 from bench.waiting import wait_until
+from system.kafka.config import BadClientConfig
 
 STARTER = """
 import pathlib, signal, sys

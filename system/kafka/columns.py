@@ -1,0 +1,111 @@
+"""Columns of byte strings in Arrow's layout: one buffer of bytes, the offsets of the rows in it, and which are null."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+
+def address(array: NDArray[np.generic]) -> int:
+    """Where an array's memory begins. Half the time of `array.ctypes.data`."""
+    found: int = array.__array_interface__["data"][0]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class BytesColumn:
+    """Row i is `data[offsets[i]:offsets[i + 1]]`, or null where `nulls[i]`; a null row has no bytes.
+
+    `data` may be longer than the rows, and the first offset larger than 0: a slice shares its parent's memory.
+    """
+
+    data: Bytes
+    offsets: Int64
+    nulls: Bool | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def from_list(cls, rows: Sequence[bytes | None]) -> Self:
+        """20 ns a row; None is null."""
+        return cls.from_arrow(pa.array(rows, pa.large_binary()))
+
+    @classmethod
+    def from_strings(cls, rows: Sequence[str]) -> Self:
+        """Each row in UTF-8. 30 ns a row."""
+        return cls.from_arrow(pa.array(rows, pa.large_string()))
+
+    @classmethod
+    def fixed_width(cls, data: NDArray[np.generic]) -> Self:
+        """A row an element of a contiguous array of any type that has a width; zero-copy."""
+        offsets = np.arange(len(data) + 1, dtype=np.int64) * data.dtype.itemsize
+        return cls(np.ascontiguousarray(data).view(np.uint8), offsets)
+
+    @classmethod
+    def from_arrow(cls, array: pa.Array) -> Self:
+        """A binary or string array of pyarrow, large or not; zero-copy but for 32-bit offsets and the null mask."""
+        wide = array.type in (pa.large_binary(), pa.large_string())
+        if not wide and array.type not in (pa.binary(), pa.string()):
+            raise ValueError(f"not a column of binary or string: {array.type}")
+        _, offsets, data = array.buffers()
+        size, begin = len(array), array.offset
+        rows = np.zeros(1, np.int64)
+        if offsets is not None and size:
+            kind = np.int64 if wide else np.int32
+            rows = np.frombuffer(offsets, kind)[begin : begin + size + 1].astype(np.int64, copy=False)
+        nulls = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
+        return cls(np.frombuffer(data if data is not None else b"", np.uint8), rows, nulls)
+
+    def to_arrow(self) -> pa.Array:
+        """As large_binary; zero-copy but for the null mask."""
+        valid = None if self.nulls is None else pa.py_buffer(np.packbits(~self.nulls, bitorder="little"))
+        buffers = [valid, pa.py_buffer(self.offsets), pa.py_buffer(self.data)]
+        return pa.Array.from_buffers(pa.large_binary(), len(self), buffers)
+
+    def to_list(self) -> list[bytes | None]:
+        """One bytes object a row: what handlers and decoders take. 15 ns a row, a quarter of slicing one by one."""
+        rows: list[bytes | None] = self.to_arrow().to_pylist()
+        return rows
+
+    def sizes(self) -> Int64:
+        """Bytes a row, 0 for null."""
+        return np.diff(self.offsets)
+
+    def slice(self, begin: int, end: int) -> "BytesColumn":
+        """Rows begin to end, sharing the memory."""
+        nulls = None if self.nulls is None else self.nulls[begin:end]
+        return BytesColumn(self.data, self.offsets[begin : end + 1], nulls)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadersColumn:
+    """Record i has the headers `offsets[i]` to `offsets[i + 1]` of `names` and `values`, in the order of the wire."""
+
+    offsets: Int64
+    names: BytesColumn
+    values: BytesColumn
+
+    @classmethod
+    def from_lists(cls, rows: Sequence[Sequence[tuple[str, bytes | None]]]) -> Self:
+        """As confluent-kafka takes them, a list a record."""
+        flat = [header for row in rows for header in row]
+        names = BytesColumn.from_strings([name for name, _ in flat])
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        return cls(offsets, names, BytesColumn.from_list([value for _, value in flat]))
+
+    def to_lists(self) -> list[list[tuple[str, bytes | None]]]:
+        """As confluent-kafka gives them, but an empty list where it has None."""
+        names = [(name or b"").decode() for name in self.names.to_list()]
+        flat = list(zip(names, self.values.to_list(), strict=True))
+        edges = self.offsets.tolist()
+        return [flat[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]

@@ -1,0 +1,39 @@
+"""The inner loops of the columnar client: in C where the install could compile them, else the same through ctypes.
+
+Both answer the same calls with the same columns; `kernel_kind()` says which one this process has, and reports name
+it. The compiled one is a plain shared object beside this module, built from kernel.c; one that an older version left
+there is passed over, and so is one that does not load.
+"""
+
+import logging
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Final, Literal
+
+from system.kafka.native_kernel import NativeKernel, NativeReports
+from system.kafka.portable_kernel import PortableKernel, PortableReports
+
+Kernel = NativeKernel | PortableKernel
+Reports = NativeReports | PortableReports
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def _found() -> Kernel:
+    for suffix in EXTENSION_SUFFIXES:
+        path = Path(__file__).with_name(f"_kernel{suffix}")
+        if not path.exists():
+            continue
+        try:
+            return NativeKernel(path)
+        except (OSError, AttributeError) as error:
+            _LOG.warning("the compiled kernel is not used: %s", error)
+    return PortableKernel()
+
+
+KERNEL: Final[Kernel] = _found()
+
+
+def kernel_kind() -> Literal["native", "ctypes"]:
+    """Which kernel this process has."""
+    return KERNEL.kind

@@ -1,0 +1,105 @@
+"""What passes between the columnar clients and librdkafka: records that were fetched, rows to produce, delivery reports."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64, address
+
+MESSAGE: Final = np.dtype(
+    [
+        ("error", "i4"),
+        ("topic", "u8"),
+        ("partition", "i4"),
+        ("value", "u8"),
+        ("value_size", "u8"),
+        ("key", "u8"),
+        ("key_size", "u8"),
+        ("offset", "i8"),
+        ("opaque", "u8"),
+    ],
+    align=True,
+)
+"""`rd_kafka_message_t`, 72 bytes; pointers as integers."""
+
+REPORT: Final = np.dtype(
+    [
+        ("sequence", "i8"),
+        ("offset", "i8"),
+        ("latency_us", "i8"),
+        ("topic", "u8"),
+        ("partition", "i4"),
+        ("error", "i4"),
+    ]
+)
+"""A delivery report. `sequence` is the number of the record within its producer, from 0 in the order of sending;
+`topic` the producer's handle; `latency_us` from the produce call to the acknowledgement, -1 unknown.
+"""
+
+_SOMEWHERE: Final = np.zeros(1, np.uint8)
+"""An empty row must point somewhere: a pointer of 0 would be a null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What one call took from the queue, in its order; columns of one length that own their memory.
+
+    `errors` is librdkafka's code, 0 for a record. An event (partition end, broker gone) keeps its place among the
+    records: its partition and offset are set where it has one, its value is librdkafka's text. `topic_rows` index
+    `topics`, -1 for an event without topic. `timestamps_ms` and `headers` are there if they were asked for.
+    """
+
+    topics: tuple[str, ...]
+    topic_rows: Int32
+    partitions: Int32
+    offsets: Int64
+    errors: Int32
+    keys: BytesColumn
+    values: BytesColumn
+    timestamps_ms: Int64 | None = None
+    headers: HeadersColumn | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the columns of some messages will need: sizes in bytes; `topics` are handles, alive while the messages are."""
+
+    topics: tuple[int, ...]
+    topic_rows: Int32
+    key_bytes: int
+    value_bytes: int
+    null_keys: int
+    null_values: int
+    headers: int = 0
+    header_name_bytes: int = 0
+    header_value_bytes: int = 0
+
+
+def message_rows(
+    topic: int, keys: BytesColumn | None, values: BytesColumn, *, partitions: Int32 | int, first_sequence: int
+) -> NDArray[np.void]:
+    """Rows of `MESSAGE` that point into the columns, which must outlive them. 15 ns a row."""
+    rows = np.zeros(len(values), MESSAGE)
+    rows["topic"] = topic
+    rows["partition"] = partitions
+    rows["opaque"] = np.arange(first_sequence, first_sequence + len(rows), dtype=np.uint64)
+    _point(rows, "value", values)
+    if keys is not None:
+        _point(rows, "key", keys)
+    return rows
+
+
+def _point(rows: NDArray[np.void], name: str, column: BytesColumn) -> None:
+    sizes = column.sizes()
+    begin = address(column.data) if column.data.size else address(_SOMEWHERE)
+    pointers = column.offsets[:-1] + begin
+    if column.nulls is not None:
+        pointers = np.where(column.nulls, 0, pointers)
+        sizes = np.where(column.nulls, 0, sizes)
+    rows[name] = pointers
+    rows[f"{name}_size"] = sizes

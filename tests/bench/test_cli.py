@@ -1,0 +1,137 @@
+"""Bad input is one line that names what was wrong and what is legal, with the right exit code, and starts nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.cli import main
+from bench.waiting import wait_until
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "legal"),
+    [
+        (["run", "nosuch"], "nosuch", "checkout"),
+        (["run", "checkout", "--bogus"], "--bogus", "--help"),
+        (["frob"], "frob", "run, check"),
+        (["run", "checkout", "--rate", "0"], "--rate 0", "above 0"),
+        (["run", "checkout", "--rate", "nan"], "--rate nan", "above 0"),
+        (["run", "checkout", "--broken", "nope"], "nope", "no-inbox"),
+        (["run", "checkout", "--guarantee", "exactly"], "exactly", "idempotent"),
+        (["run", "checkout", "--set", "foo=1"], "foo", "fail_credit"),
+        (["run", "checkout", "--set", "items=x"], "items='x'", "whole number"),
+        (["run", "checkout", "--set", "items"], "'items'", "NAME=VALUE"),
+        (["run", "checkout", "--fault", "crash:foo@after-state#1"], "'foo'", "pay, stock, order"),
+        (["run", "checkout", "--fault", "crash:pay@nowhere#1"], "'nowhere'", "after-state"),
+        (["run", "checkout", "--fault", "explode"], "'explode'", "crash:SERVICE@POINT#N"),
+        (["run", "checkout", "--operations", "0"], "--operations 0", "100 to"),
+        (["run", "checkout", "--operations", "500", "--duration-s", "3"], "exclude", "rate"),
+        (["run", "checkout", "--rate", "max", "--duration-s", "3"], "--duration-s", "--operations"),
+        (["run", "checkout", "--arrival", "weird"], "'weird'", "poisson"),
+        (["run", "checkout", "--workers", "pay=0"], "pay=0", "1 to 64"),
+        (["run", "checkout", "--workers", "foo=1"], "'foo'", "pay, stock, order"),
+        (["run", "checkout", "--brokers", "2"], "--brokers 2", "1, 3"),
+        (["run", "checkout", "--partitions", "0"], "--partitions 0", "1 to"),
+        (["run", "checkout", "--client-config", "x"], "--client-config", "--bootstrap-servers"),
+        (
+            ["run", "checkout", "--client-config", "/none", "--bootstrap-servers", "127.0.0.1:1"],
+            "/none",
+            "cannot be read",
+        ),
+        (["run", "checkout", "--out", "/proc/none"], "--out /proc/none", "can be written"),
+        (["bench", "--profile", "huge"], "'huge'", "smoke, standard, full"),
+        (["check", "/none"], "/none", "run folder"),
+        (["report", "/none"], "/none", "run folder"),
+    ],
+)
+def test_bad_usage_exits_64_and_names_what_is_legal(
+    arguments: list[str], named: str, legal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = [] if "--out" in arguments or arguments[0] not in ("run", "bench") else ["--out", str(tmp_path / "runs")]
+    assert main([*arguments, *out]) == 64
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert named in error
+    assert legal in error
+    assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").iterdir())
+
+
+def test_a_cluster_that_is_not_there_exits_69_and_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = ["--bootstrap-servers", "127.0.0.1:1", "--dsn", "host=127.0.0.1 port=1"]
+    assert main(["run", "checkout", "--out", str(tmp_path), *servers]) == 69
+    assert "127.0.0.1:1" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_of_a_newer_schema_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"schema_version": 99, "scenario": "checkout"}))
+    assert main(["check", str(tmp_path)]) == 64
+    assert "schema_version 99" in capsys.readouterr().err
+
+
+def test_a_truncated_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.json").write_text('{"schema_version": 1, "scen')
+    assert main(["check", str(tmp_path)]) == 64
+    assert "run.json" in capsys.readouterr().err
+
+
+def test_every_command_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "check", "report", "list", "up", "down", "status", "bench"):
+        assert main([command, "--help"]) == 0
+        assert f"Example: choreobench {command}" in capsys.readouterr().out
+
+
+def test_list_shows_scenarios_broken_systems_checkers_and_knobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    for word in (
+        "checkout",
+        "idempotent",
+        "compensation-never",
+        "credit_is_conserved",
+        "fail_credit",
+        "crash:pay@POINT#N",
+    ):
+        assert word in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["· servers", "· provision", "· prime", "measure:"])
+def test_a_signal_at_any_moment_leaves_no_process_behind(number: signal.Signals, moment: str, tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "bench.cli",
+        "run",
+        "checkout",
+        "--out",
+        str(tmp_path),
+        "--rate",
+        "1000",
+        "--seed",
+        "1",
+    ]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if moment in line:
+                break
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGKILL: -9}.get(number, 130)
+    wait_until(
+        lambda: not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE],
+        deadline_s=30,
+        why="every process of the run to be gone",
+    )
