@@ -76,7 +76,7 @@ def reader(connection: Properties, *, client_id: str) -> dict[str, Value]:
         # for the other partitions' records makes a quarter of the requests, which cost the broker more than the
         # records.
         "fetch.min.bytes": 64 * 1024,
-        "fetch.wait.max.ms": 6,
+        "fetch.wait.max.ms": 15,
         "fetch.message.max.bytes": 4 * 1024 * 1024,
     }
 

@@ -1,4 +1,4 @@
-"""The librdkafka that confluent-kafka has loaded into this process, called through ctypes: no second copy, same version.
+"""The librdkafka that confluent-kafka has loaded into this process, called through ctypes: no second copy.
 
 Only what the columnar clients use is declared. Every call releases the interpreter lock while it runs. Source of the
 signatures and layouts: rdkafka.h, whose ABI is fixed within version 1 and 2; pointers are plain integers here.
@@ -87,7 +87,11 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "err2str": (c_char_p, c_int),
     "error_code": (c_int, c_void_p),
     "error_string": (c_char_p, c_void_p),
+    "error_is_fatal": (c_int, c_void_p),
+    "error_is_retriable": (c_int, c_void_p),
+    "error_txn_requires_abort": (c_int, c_void_p),
     "error_destroy": (None, c_void_p),
+    "last_error": (c_int,),
     "metadata": (c_int, c_void_p, c_int, c_void_p, POINTER(c_void_p), c_int),
     "metadata_destroy": (None, c_void_p),
     "topic_new": (c_void_p, c_void_p, c_char_p, c_void_p),
@@ -128,6 +132,10 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "headers_new": (c_void_p, c_size_t),
     "header_add": (c_int, c_void_p, c_char_p, c_ssize_t, c_void_p, c_ssize_t),
     "headers_destroy": (None, c_void_p),
+    "init_transactions": (c_void_p, c_void_p, c_int),
+    "begin_transaction": (c_void_p, c_void_p),
+    "commit_transaction": (c_void_p, c_void_p, c_int),
+    "abort_transaction": (c_void_p, c_void_p, c_int),
     "produceva": (c_void_p, c_void_p, c_void_p, c_size_t),
 }
 
@@ -173,11 +181,18 @@ def checked(code: int) -> None:
 
 
 def checked_error(error: int | None) -> None:
-    """The same for a `rd_kafka_error_t *`, which is freed."""
-    if error:
-        code, reason = LIBRARY.rd_kafka_error_code(error), LIBRARY.rd_kafka_error_string(error).decode()
-        LIBRARY.rd_kafka_error_destroy(error)
-        raise failure(code, reason)
+    """The same for a `rd_kafka_error_t *`, which is freed; fatal, retriable and abort-the-transaction are kept."""
+    if not error:
+        return
+    told = KafkaError(
+        LIBRARY.rd_kafka_error_code(error),
+        LIBRARY.rd_kafka_error_string(error).decode(),
+        bool(LIBRARY.rd_kafka_error_is_fatal(error)),
+        bool(LIBRARY.rd_kafka_error_is_retriable(error)),
+        bool(LIBRARY.rd_kafka_error_txn_requires_abort(error)),
+    )
+    LIBRARY.rd_kafka_error_destroy(error)
+    raise KafkaException(told)
 
 
 @contextmanager

@@ -104,8 +104,13 @@ class NativeReports:
         """Bytes of the values that they were about."""
         return int(self._state.heard_bytes)
 
+    @property
+    def waiting(self) -> int:
+        """Rows that `take` would give."""
+        return int(self._state.count)
+
     def take(self) -> NDArray[np.void]:
-        """The rows of `REPORT` so far, copied; the next call has only newer ones. Raises MemoryError if some are lost."""
+        """The rows of `REPORT` so far, copied; the next call has only newer ones. Raises MemoryError if one is lost."""
         state = self._state
         if state.lost:
             raise MemoryError(f"{state.lost} delivery reports were lost for want of memory")

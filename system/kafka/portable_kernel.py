@@ -40,6 +40,11 @@ class PortableReports:
             (message.opaque or 0, message.offset, latency_us, message.topic or 0, message.partition, message.error)
         )
 
+    @property
+    def waiting(self) -> int:
+        """Rows that `take` would give."""
+        return len(self._rows)
+
     def take(self) -> NDArray[np.void]:
         """The rows of `REPORT` so far; the next call has only newer ones."""
         rows, self._rows = self._rows, []

@@ -1,4 +1,4 @@
-"""What passes between the columnar clients and librdkafka: records that were fetched, rows to produce, delivery reports."""
+"""What passes between the columnar clients and librdkafka: fetched records, rows to produce, delivery reports."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -67,7 +67,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the columns of some messages will need: sizes in bytes; `topics` are handles, alive while the messages are."""
+    """What the columns of some messages need: sizes in bytes; `topics` are handles, alive while the messages are."""
 
     topics: tuple[int, ...]
     topic_rows: Int32

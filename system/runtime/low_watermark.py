@@ -23,6 +23,7 @@ from system.store.postgres import Transaction
 READ_DEADLINE_S = 60.0
 METADATA_S = 10.0
 POLL_S = 0.02
+PUBLISH_PERIOD_S = 0.1
 TAIL_RECORDS = 64
 """How far before its end a partition of the watermark topic is read first: control records may stand behind the last
 L.
@@ -49,6 +50,8 @@ class LowWatermark:
         reader = config.reader(connection, client_id=f"{prefix}{service.name}-rebuild")
         self._reader = {**reader, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
         self.partitions: dict[int, PartitionPending] = {}
+        self._moved: set[int] = set()
+        self._published_s = 0.0
 
     def assigned(self, committed: Mapping[tuple[str, int], int], db: Transaction) -> list[tuple[int, int, int, int]]:
         """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records)
@@ -80,17 +83,28 @@ class LowWatermark:
         for partition in partitions:
             self.partitions.pop(partition, None)
 
-    def publish_all_moved(self, producer: BatchProducer) -> None:
-        """After a rebuild: a crash between a decision and the publishing of L would otherwise leave L pinned."""
-        self._publish(producer, [p for p, state in self.partitions.items() if state.low() != (state.published or 0)])
+    def after_rebuild(self) -> None:
+        """A crash between a decision and the publishing of L would otherwise leave L pinned."""
+        self._moved.update(p for p, state in self.partitions.items() if state.low() != (state.published or 0))
 
     def finish_batch(self, producer: BatchProducer, change: PendingChange, positions: Mapping[int, int]) -> None:
-        """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that moved."""
-        self._publish(producer, apply_change(self.partitions, change, positions))
+        """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that moved.
 
-    def _publish(self, producer: BatchProducer, partitions: Sequence[int]) -> None:
-        for partition in partitions:
+        At most once a `PUBLISH_PERIOD_S`: a produce request is one partition's and costs the broker more than a batch of
+        records, while an L that is a tenth of a second old only makes a rebuild read that much more.
+        """
+        self._moved.update(apply_change(self.partitions, change, positions))
+        if time.monotonic() - self._published_s >= PUBLISH_PERIOD_S:
+            self.publish(producer)
+
+    def publish(self, producer: BatchProducer) -> None:
+        """Publishes every L that moved since; an idle worker calls it, so that the last one is never left unsaid."""
+        self._published_s = time.monotonic()
+        moved, self._moved = self._moved, set()
+        for partition in sorted(moved & self.partitions.keys()):
             state = self.partitions[partition]
+            if state.low() == state.published:
+                continue
             state.published = low = state.low()
             producer.send_one(
                 self._topic,

@@ -141,7 +141,7 @@ class Worker:
         raws = self._consumer.poll(records_max=self._settings.records_max, timeout_s=POLL_S)
         if self._rebuilt and self._watermark is not None:
             self._rebuilt = False
-            self._watermark.publish_all_moved(self._producer)
+            self._watermark.after_rebuild()
         if not raws:
             self._settle()
             return Ended.EMPTY
@@ -156,7 +156,9 @@ class Worker:
         return Ended.DONE
 
     def _settle(self) -> None:
-        """What an idle worker still has to do: hear of its last records, and commit what was refused in a rebalance."""
+        """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance refused."""
+        if self._watermark is not None:
+            self._watermark.publish(self._producer)
         if not self._producer.is_idle():
             self._acknowledge()
         try:

@@ -23,7 +23,7 @@ from system.checkout.checkout import Client
 from system.runtime.observer import Observer
 
 SESSIONS = 2
-GATHER_S = 0.016
+GATHER_S = 0.025
 DIRECT_GATHER_S = 0.02
 
 

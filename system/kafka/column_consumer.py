@@ -1,0 +1,249 @@
+"""A consumer of columns: what is in the queue comes in one foreign call, in columns that own their memory.
+
+Partitions are assigned by hand or by a group; offsets are committed by the caller alone. Events (partition end, errors)
+keep their place among the records. Rebalance callbacks run inside `take` and `close` only. One thread's.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from numpy.typing import NDArray
+
+from system.kafka.columns import address
+from system.kafka.config import Properties
+from system.kafka.kernel import KERNEL, Kernel
+from system.kafka.librdkafka import (
+    CONSUMER,
+    LEAVE_NO_GROUP,
+    LIBRARY,
+    Message,
+    RebalanceCallback,
+    checked,
+    checked_error,
+    configured,
+    created,
+    failure,
+    look_around,
+    partition_list,
+    partitions_in,
+)
+from system.kafka.records import Records
+
+Partitions = Sequence[TopicPartition]
+COOPERATIVE: Final = b"COOPERATIVE"
+
+
+class Rebalanced(NamedTuple):
+    """What to call when partitions come and go; lost ones may have another owner already."""
+
+    on_assign: Callable[[Partitions], None]
+    on_revoke: Callable[[Partitions], None]
+    on_lost: Callable[[Partitions], None]
+
+
+class ColumnConsumer:
+    """Any librdkafka consumer configuration works; Python callbacks do not."""
+
+    def __init__(
+        self, properties: Properties, *, rebalanced: Rebalanced | None = None, kernel: Kernel = KERNEL
+    ) -> None:
+        """Raises `KafkaException` for properties that librdkafka refuses. `rebalanced` is for members of a group."""
+        conf = configured(properties)
+        self._kernel = kernel
+        self._rebalanced = rebalanced
+        self._left: set[tuple[str, int]] = set()
+        self._raised: BaseException | None = None
+        self._held: dict[int, str] = {}
+        self._pointers = np.empty(0, np.uint64)
+        # librdkafka calls it as long as the client lives, so it lives as long as the client.
+        self._callback = RebalanceCallback(_calling(weakref.WeakMethod(self._moved)))
+        if rebalanced is not None:
+            LIBRARY.rd_kafka_conf_set_rebalance_cb(conf, self._callback)
+        self._client = created(CONSUMER, conf)
+        LIBRARY.rd_kafka_poll_set_consumer(self._client)
+        self._queue: int = LIBRARY.rd_kafka_queue_get_consumer(self._client)
+        self._release = weakref.finalize(self, _release, self._client, self._queue, self._held)
+        self._release.atexit = False
+
+    def look_around(self, *, timeout_s: float) -> None:
+        """Fills the client's cache of topics and leaders. Raises `KafkaException` where no broker answers."""
+        look_around(self._client, timeout_s=timeout_s)
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Reads these partitions, each from its offset; none ends the reading."""
+        with partition_list(partitions) as given:
+            checked(LIBRARY.rd_kafka_assign(self._client, given))
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        """Joins the group of the configuration."""
+        with partition_list(TopicPartition(topic) for topic in topics) as given:
+            checked(LIBRARY.rd_kafka_subscribe(self._client, given))
+
+    def take(self, *, records_max: int, timeout_s: float, timestamps: bool = False, headers: bool = False) -> Records:
+        """What is there, waiting for the first record at most so long. A batch is as large as the backlog.
+
+        One call with a count would wait the whole time-out for the count to be full. Raises what a rebalance callback
+        raised.
+        """
+        if len(self._pointers) < records_max:
+            self._pointers = np.empty(records_max, np.uint64)
+        count = self._consumed(0, records_max, 0.0)
+        if count == 0:
+            count = self._consumed(0, 1, timeout_s)
+            if count and records_max > 1:
+                self._left.clear()
+                count += self._consumed(1, records_max, 0.0)
+        messages = self._pointers[:count]
+        if self._left and count:
+            messages = self._without_first_if_left(messages)
+        measured = self._kernel.measure(messages, headers=headers)
+        topics = tuple(self._name(handle) for handle in measured.topics)
+        return self._kernel.copy(messages, measured, topics, timestamps=timestamps, headers=headers)
+
+    def _consumed(self, begin: int, end: int, timeout_s: float) -> int:
+        room = self._pointers[begin:end]
+        count: int = LIBRARY.rd_kafka_consume_batch_queue(
+            self._queue, round(timeout_s * 1000), address(room), len(room)
+        )
+        if count >= 0 and self._raised is None:
+            return count
+        self._kernel.destroy(self._pointers[: begin + max(0, count)])
+        if self._raised is None:
+            raise failure(LIBRARY.rd_kafka_last_error())
+        raised, self._raised = self._raised, None
+        raise raised
+
+    def _without_first_if_left(self, messages: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """The last look at the queue may have given a partition away after the one before had taken a record of it.
+
+        Within one call librdkafka itself drops what a rebalance made stale.
+        """
+        first = Message.from_address(int(messages[0]))
+        gone = first.topic is not None and (self._name(first.topic), first.partition) in self._left
+        self._left.clear()
+        if not gone:
+            return messages
+        self._kernel.destroy(messages[:1])
+        return messages[1:]
+
+    def _name(self, handle: int) -> str:
+        """A topic's name by its handle. The handle is held, so that it never comes to mean another topic."""
+        name = self._held.get(handle)
+        if name is None:
+            found: bytes = LIBRARY.rd_kafka_topic_name(handle)
+            name = found.decode()
+            held = LIBRARY.rd_kafka_topic_new(self._client, found, None)
+            assert held == handle, "librdkafka has one handle a topic and client"
+            self._held[handle] = name
+        return name
+
+    def _moved(self, code: int, pointer: int) -> None:
+        """The rebalance callback: ours first, then the assignment itself, which librdkafka leaves to us."""
+        try:
+            self._tell(code, [partition for partition, _ in partitions_in(pointer)])
+        except BaseException as error:  # noqa: BLE001 - it cannot pass through C: `take` or `close` raises it
+            self._raised = error
+            LIBRARY.rd_kafka_yield(self._client)
+        try:
+            self._synchronise(code, pointer)
+        except KafkaException as error:
+            self._raised = self._raised or error
+
+    def _tell(self, code: int, partitions: Partitions) -> None:
+        assert self._rebalanced is not None
+        if code == KafkaError._ASSIGN_PARTITIONS:
+            self._rebalanced.on_assign(partitions)
+            return
+        self._left.update((one.topic, one.partition) for one in partitions)
+        lost = LIBRARY.rd_kafka_assignment_lost(self._client)
+        (self._rebalanced.on_lost if lost else self._rebalanced.on_revoke)(partitions)
+
+    def _synchronise(self, code: int, pointer: int) -> None:
+        assigned = code == KafkaError._ASSIGN_PARTITIONS
+        if LIBRARY.rd_kafka_rebalance_protocol(self._client) == COOPERATIVE:
+            change = LIBRARY.rd_kafka_incremental_assign if assigned else LIBRARY.rd_kafka_incremental_unassign
+            checked_error(change(self._client, pointer))
+        else:
+            checked(LIBRARY.rd_kafka_assign(self._client, pointer if assigned else None))
+
+    def commit(self, offsets: Iterable[TopicPartition]) -> None:
+        """Commits these offsets of the group and waits. Raises `KafkaException` if one is refused."""
+        with partition_list(offsets) as given:
+            checked(LIBRARY.rd_kafka_commit(self._client, given, 0))
+            for _, error in partitions_in(given):
+                checked(error)
+
+    def committed(self, partitions: Partitions, *, timeout_s: float) -> list[TopicPartition]:
+        """With the group's committed offsets, negative where there is none. Raises `KafkaException`."""
+        with partition_list(partitions) as given:
+            checked(LIBRARY.rd_kafka_committed(self._client, given, round(timeout_s * 1000)))
+            return _without_errors(partitions_in(given))
+
+    def position(self, partitions: Partitions) -> list[TopicPartition]:
+        """With the offset behind the last record taken, negative where none was."""
+        with partition_list(partitions) as given:
+            checked(LIBRARY.rd_kafka_position(self._client, given))
+            return _without_errors(partitions_in(given))
+
+    def watermarks(self, topic: str, partition: int, *, timeout_s: float) -> tuple[int, int]:
+        """The first offset and the one behind the last, asked of the broker. Raises `KafkaException`."""
+        low, high = ctypes.c_int64(), ctypes.c_int64()
+        checked(
+            LIBRARY.rd_kafka_query_watermark_offsets(
+                self._client, topic.encode(), partition, low, high, round(timeout_s * 1000)
+            )
+        )
+        return low.value, high.value
+
+    def generation(self) -> int:
+        """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""
+        metadata = LIBRARY.rd_kafka_consumer_group_metadata(self._client)
+        if metadata is None:
+            return -1
+        generation: int = LIBRARY.rd_kafka_consumer_group_metadata_generation_id(metadata)
+        LIBRARY.rd_kafka_consumer_group_metadata_destroy(metadata)
+        return generation
+
+    def close(self) -> None:
+        """Leaves the group. Raises what a rebalance callback raised."""
+        if not self._release.alive:
+            return
+        LIBRARY.rd_kafka_consumer_close(self._client)
+        self._release()
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _calling(method: "weakref.WeakMethod[Callable[[int, int], None]]") -> Callable[[int, int, int, int], None]:
+    """Without a reference to the consumer, which would keep itself alive through its own callback."""
+
+    def moved(_client: int, code: int, partitions: int, _opaque: int) -> None:
+        call = method()
+        if call is not None:
+            call(code, partitions)
+
+    return moved
+
+
+def _without_errors(rows: list[tuple[TopicPartition, int]]) -> list[TopicPartition]:
+    for _, error in rows:
+        checked(error)
+    return [partition for partition, _ in rows]
+
+
+def _release(client: int, queue: int, held: dict[int, str]) -> None:
+    for handle in held:
+        LIBRARY.rd_kafka_topic_destroy(handle)
+    LIBRARY.rd_kafka_queue_destroy(queue)
+    LIBRARY.rd_kafka_destroy_flags(client, LEAVE_NO_GROUP)

@@ -1,0 +1,248 @@
+"""A producer of columns: a batch is one foreign call, and its delivery reports come back as columns.
+
+Nothing is lost on the way: what the queue has no room for waits, and every record that was sent ends in one report,
+delivered or failed. Order: records of one partition are appended in the order of sending (with idempotence also across
+retries), so a batch is cut where the queue is full and never thinned out. One thread's.
+"""
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64, address
+from system.kafka.config import Properties
+from system.kafka.kernel import KERNEL, Kernel, Reports
+from system.kafka.librdkafka import (
+    COPY,
+    LIBRARY,
+    PARTITION_GIVEN,
+    PRODUCER,
+    PURGE_ALL,
+    checked_error,
+    configured,
+    created,
+    look_around,
+    property_of,
+)
+from system.kafka.records import REPORT, message_rows
+
+CHUNK: Final = 20_000
+"""Records a foreign call, so that delivery reports are taken in between."""
+ROOM_S: Final = 0.01
+FLUSH_SLICE_S: Final = 0.2
+"""A flush returns to Python this often, so that a signal is heard."""
+CLOSE_S: Final = 1.0
+
+
+class Carried(NamedTuple):
+    """What `rd_kafka_produce_batch` cannot carry and costs a call a record."""
+
+    timestamps_ms: Int64 | None = None
+    headers: HeadersColumn | None = None
+
+
+PLAIN: Final = Carried()
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Delivery reports of one topic, columns of one length, in the order in which they came.
+
+    `sequences` are the numbers that `send` gave; `errors` librdkafka's codes, 0 = acknowledged; a failed record has
+    offset -1 and, if it was refused at once, partition as sent and latency -1.
+    """
+
+    topic: str
+    sequences: Int64
+    partitions: Int32
+    offsets: Int64
+    errors: Int32
+    latencies_us: Int64
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+class ColumnProducer:
+    """Any librdkafka producer configuration works, idempotence and transactions included; Python callbacks do not."""
+
+    def __init__(self, properties: Properties, *, kernel: Kernel = KERNEL) -> None:
+        """Raises `KafkaException` for properties that librdkafka refuses."""
+        conf = configured(properties)
+        self._kernel = kernel
+        self._reports = kernel.reports()
+        LIBRARY.rd_kafka_conf_set_opaque(conf, self._reports.opaque)
+        LIBRARY.rd_kafka_conf_set_dr_msg_cb(conf, self._reports.callback)
+        self._client = created(PRODUCER, conf)
+        self._topics: dict[str, int] = {}
+        self._release = weakref.finalize(self, _release, self._client, self._topics, self._reports)
+        # Threads of other clients may be gone at exit: the process ends with this client open.
+        self._release.atexit = False
+        self._records_max = int(property_of(self._client, "queue.buffering.max.messages")) or 2**62
+        self._bytes_max = int(property_of(self._client, "queue.buffering.max.kbytes")) * 1024
+        self._sequence = 0
+        self._taken = 0
+        self._taken_bytes = 0
+        self._refused: list[NDArray[np.void]] = []
+
+    def look_around(self, *, timeout_s: float) -> None:
+        """Fills the client's cache of topics and leaders. Raises `KafkaException` where no broker answers."""
+        look_around(self._client, timeout_s=timeout_s)
+
+    def send(
+        self,
+        topic: str,
+        keys: BytesColumn | None,
+        values: BytesColumn,
+        *,
+        partitions: Int32 | int = -1,
+        carried: Carried = PLAIN,
+    ) -> int:
+        """Hands the records over in order, waiting for room; the sequence number of the first.
+
+        `partitions`: one for all or a column, -1 = by the key with the configured partitioner. A record that is refused
+        (too large, no such partition, fatal error) ends in a report like any other.
+        """
+        columns = (keys, carried.timestamps_ms, partitions if isinstance(partitions, np.ndarray) else None)
+        if any(column is not None and len(column) != len(values) for column in columns):
+            raise ValueError(f"columns of different lengths for {len(values)} values")
+        first = self._sequence
+        rows = message_rows(self._topic(topic), keys, values, partitions=partitions, first_sequence=first)
+        self._sequence += len(rows)
+        begin = 0
+        while begin < len(rows):
+            end = begin + min(self._room(values.offsets, begin), CHUNK)
+            begin += self._handed(rows[begin:end], carried, first_row=begin)
+            LIBRARY.rd_kafka_poll(self._client, 0)
+        return first
+
+    def _topic(self, name: str) -> int:
+        handle = self._topics.get(name)
+        if handle is None:
+            handle = self._topics[name] = LIBRARY.rd_kafka_topic_new(self._client, name.encode(), None)
+        return handle
+
+    def _room(self, offsets: Int64, begin: int) -> int:
+        """How many rows from `begin` fit into the queue, waiting until one does.
+
+        Counted here, as librdkafka would refuse a large record and take the smaller one behind it: out of order. A
+        record that no empty queue can hold is let through, to be refused.
+        """
+        while True:
+            in_flight = self.in_flight()
+            room = self._bytes_max - (self._taken_bytes - self._reports.heard_bytes)
+            fitting = int(np.searchsorted(offsets, offsets[begin] + room, "right")) - 1 - begin
+            fitting = min(fitting, self._records_max - in_flight, len(offsets) - 1 - begin)
+            if fitting > 0:
+                return fitting
+            if in_flight == 0:
+                return 1
+            LIBRARY.rd_kafka_poll(self._client, round(ROOM_S * 1000))
+
+    def _handed(self, rows: NDArray[np.void], carried: Carried, *, first_row: int) -> int:
+        """How many of the rows are done with: taken by librdkafka, or refused for good."""
+        if carried.timestamps_ms is None and carried.headers is None:
+            topic, flags = int(rows["topic"][0]), COPY | PARTITION_GIVEN
+            taken = LIBRARY.rd_kafka_produce_batch(topic, -1, flags, address(rows), len(rows))
+            tried = len(rows)
+        else:
+            tried = self._kernel.produce_each(
+                self._client, rows, carried.timestamps_ms, carried.headers, first_row=first_row
+            )
+            # The one that found no room is tried again, unless an empty queue had none: then it is refused for good.
+            if tried < len(rows) and self.in_flight() + int(np.count_nonzero(rows["error"][:tried] == 0)) == 0:
+                tried += 1
+            taken = int(np.count_nonzero(rows["error"][:tried] == 0))
+        refused = rows[:tried]["error"] != 0
+        self._taken += taken
+        self._taken_bytes += int(rows[:tried]["value_size"][~refused].sum())
+        if taken < tried:
+            self._refused.append(_refusals(rows[:tried][refused]))
+        return tried
+
+    def in_flight(self) -> int:
+        """Records in the queue or on their way, whose fate is not known yet."""
+        return self._taken - self._reports.heard
+
+    def poll(self, timeout_s: float = 0.0) -> int:
+        """Serves delivery reports, waiting for the first at most so long; records still in flight."""
+        LIBRARY.rd_kafka_poll(self._client, round(timeout_s * 1000))
+        return self.in_flight()
+
+    def flush(self, timeout_s: float) -> int:
+        """Sends without lingering and waits for every report; records still in flight when the time is up."""
+        left_s = timeout_s
+        while self.in_flight() and left_s > 0:
+            LIBRARY.rd_kafka_flush(self._client, round(min(FLUSH_SLICE_S, left_s) * 1000))
+            left_s -= FLUSH_SLICE_S
+        return self.in_flight()
+
+    def delivered(self) -> list[Delivered]:
+        """The reports since the last call, a value a topic."""
+        rows = self._reports.take()
+        if self._refused:
+            rows = np.concatenate([*self._refused, rows])
+            self._refused = []
+        return list(self._by_topic(rows)) if len(rows) else []
+
+    def _by_topic(self, rows: NDArray[np.void]) -> Iterator[Delivered]:
+        for topic, handle in self._topics.items():
+            mine = rows["topic"] == handle
+            if not mine.any():
+                continue
+            part = rows if mine.all() else rows[mine]
+            columns = [part[name] for name in ("sequence", "partition", "offset", "error", "latency_us")]
+            yield Delivered(topic, *columns)
+
+    def has_reports(self) -> bool:
+        """`delivered` has something to tell."""
+        return bool(self._refused) or self._reports.waiting > 0
+
+    def init_transactions(self, *, timeout_s: float) -> None:
+        """Fences earlier producers of the same transactional id (KIP-98). Raises `KafkaException`."""
+        checked_error(LIBRARY.rd_kafka_init_transactions(self._client, round(timeout_s * 1000)))
+
+    def begin_transaction(self) -> None:
+        """What is sent from here belongs to it. Raises `KafkaException`."""
+        checked_error(LIBRARY.rd_kafka_begin_transaction(self._client))
+
+    def commit_transaction(self, *, timeout_s: float) -> None:
+        """Flushes and commits. Raises `KafkaException`, whose error says whether to retry, abort or give up."""
+        checked_error(LIBRARY.rd_kafka_commit_transaction(self._client, round(timeout_s * 1000)))
+
+    def abort_transaction(self, *, timeout_s: float) -> None:
+        """Gives up what was sent since it began. Raises `KafkaException`."""
+        checked_error(LIBRARY.rd_kafka_abort_transaction(self._client, round(timeout_s * 1000)))
+
+    def close(self) -> None:
+        """Gives up what is still queued or on its way; a caller that wants it sent has flushed."""
+        if self._release.alive:
+            LIBRARY.rd_kafka_purge(self._client, PURGE_ALL)
+            LIBRARY.rd_kafka_flush(self._client, round(CLOSE_S * 1000))
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _release(client: int, topics: dict[str, int], reports: Reports) -> None:
+    for handle in topics.values():
+        LIBRARY.rd_kafka_topic_destroy(handle)
+    LIBRARY.rd_kafka_destroy(client)
+    reports.close()
+
+
+def _refusals(rows: NDArray[np.void]) -> NDArray[np.void]:
+    refused = np.empty(len(rows), REPORT)
+    refused["sequence"] = rows["opaque"]
+    refused["offset"] = refused["latency_us"] = -1
+    for name in ("topic", "partition", "error"):
+        refused[name] = rows[name]
+    return refused
