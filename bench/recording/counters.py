@@ -51,7 +51,9 @@ def log_bytes(folder: Path, prefix: str) -> int:
     """
     total = 0
     for segment in folder.rglob("*.log"):
-        if segment.parent.name.startswith(prefix):
+        topic = segment.parent.name
+        # A deleted topic's segments stay for a minute, under its name with an ending.
+        if topic.startswith(prefix) and not topic.endswith("-delete"):
             with suppress(FileNotFoundError):  # A segment may be deleted between the listing and the look.
                 total += segment.stat().st_size
     return total

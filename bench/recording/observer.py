@@ -16,6 +16,7 @@ import numpy as np
 import orjson
 
 from bench.recording.frames import JOURNAL_ROW, packed, write_all
+from system.kafka.columns import Numbers
 from system.runtime.observer import Span, Times
 
 SEPARATOR: Final = "~"
@@ -59,8 +60,8 @@ class FileObserver:
     def acknowledged(
         self,
         topic: str,
-        partitions: Sequence[int],
-        offsets: Sequence[int],
+        partitions: Numbers,
+        offsets: Numbers,
         errors: Sequence[str | None] | None,
         transaction: str | None,
     ) -> None:

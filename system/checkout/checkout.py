@@ -168,8 +168,7 @@ class Client:
         for batch in outgoing(requests):
             self._producer.send(Outgoing(self.prefix + batch.topic, batch.keys, batch.values))
         for report in self._producer.flush():
-            errors = report.errors if any(report.errors) else None
-            self.observer.acknowledged(report.topic, report.partitions, report.offsets, errors, None)
+            self.observer.acknowledged(report.topic, report.partitions, report.offsets, report.errors, None)
 
     def send_raw(self, topic: str, *, key: bytes | None, value: bytes | None) -> tuple[int, int]:
         """One record as it is, well-formed or not; (partition, offset) when the broker has it."""
@@ -177,7 +176,7 @@ class Client:
         reports = self._producer.flush()
         for report in reports:
             self.observer.acknowledged(report.topic, report.partitions, report.offsets, None, None)
-        return reports[0].partitions[0], reports[0].offsets[0]
+        return int(reports[0].partitions[0]), int(reports[0].offsets[0])
 
     def close(self) -> None:
         """Closes the connections; what was begun is in the log."""

@@ -1,17 +1,18 @@
 """A member of a consumer group that polls columns and commits explicit offsets."""
 
-import struct
 from collections.abc import Callable, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from system.kafka.batch import Raw, Span
+from system.kafka.batch import Raw, Span, spans_of
+from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
+from system.kafka.columns import Int64
 from system.kafka.config import Properties
+from system.kafka.librdkafka import failure
+from system.kafka.records import Records
 
-_GENERATION = struct.Struct("<i")
-_METADATA_MAGIC = b"CGMDv2:"
-
-Partitions = Sequence[TopicPartition]
+COMMITTED_S = 30.0
 
 
 class CommitRefused(Exception):
@@ -57,6 +58,36 @@ _TRANSIENT = frozenset(
 """librdkafka reports these and recovers by itself."""
 
 
+def raws(records: Records) -> list[Raw]:
+    """Records → a `Raw` a topic; events without a record (partition end) are left out, other errors raise."""
+    if not len(records):
+        return []
+    keys, values = records.keys.to_list(), records.values.to_list()
+    events = np.flatnonzero(records.errors)
+    for row in events.tolist():
+        if records.errors[row] not in _TRANSIENT:
+            raise failure(int(records.errors[row]), (values[row] or b"").decode(errors="replace"))
+    if len(records.topics) == 1 and not len(events):
+        return [_raw(records, records.topics[0], slice(None), (keys, values))]
+    found = []
+    for number, topic in enumerate(records.topics):
+        rows = np.flatnonzero((records.topic_rows == number) & (records.errors == 0))
+        if len(rows):
+            picked = rows.tolist()
+            found.append(_raw(records, topic, rows, ([keys[row] for row in picked], [values[row] for row in picked])))
+    return found
+
+
+def _raw(
+    records: Records,
+    topic: str,
+    rows: slice | Int64,
+    payload: tuple[list[bytes | None], list[bytes | None]],
+) -> Raw:
+    partitions, offsets = records.partitions[rows], records.offsets[rows]
+    return Raw(topic, partitions.tolist(), offsets.tolist(), *payload, spans_of(topic, partitions, offsets))
+
+
 class GroupConsumer:
     """Polls batches; `on_assign`, `on_revoke` and `on_lost` are called inside `poll` only, so no batch is in flight
     then.
@@ -71,36 +102,23 @@ class GroupConsumer:
         on_revoke: Callable[[Partitions], None],
         on_lost: Callable[[Partitions], None],
     ) -> None:
-        self._consumer = Consumer(dict(properties))
-        self._gone: set[tuple[str, int]] = set()
         self._owed: dict[tuple[str, int], int] = {}
-        self._consumer.subscribe(
-            list(topics),
-            on_assign=lambda _, partitions: on_assign(partitions),
-            on_revoke=lambda _, partitions: self._leave(partitions, on_revoke),
-            on_lost=lambda _, partitions: self._leave(partitions, on_lost),
+        rebalanced = Rebalanced(
+            on_assign,
+            lambda partitions: self._leave(partitions, on_revoke),
+            lambda partitions: self._leave(partitions, on_lost),
         )
+        self._consumer = ColumnConsumer(properties, rebalanced=rebalanced)
+        self._consumer.subscribe(topics)
 
     def _leave(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
         for partition in partitions:
-            self._gone.add((partition.topic, partition.partition))
             self._owed.pop((partition.topic, partition.partition), None)
         callback(partitions)
 
     def poll(self, *, records_max: int, timeout_s: float) -> list[Raw]:
-        """Waits for the first record, then takes what is there: a batch is as large as the backlog, never waited for.
-
-        One call with a count would wait the whole time-out for the count to be full.
-        """
-        self._gone.clear()
-        messages = self._consumer.consume(1, timeout_s)
-        if not messages:
-            return []
-        rest = self._consumer.consume(records_max - 1, 0)
-        if self._gone:
-            # The second call may have given a partition away after the first had taken a record of it: drop that one.
-            messages = [message for message in messages if (message.topic(), message.partition()) not in self._gone]
-        return columns(messages + rest)
+        """Waits for the first record, then takes what is there: a batch is as large as the backlog."""
+        return raws(self._consumer.take(records_max=records_max, timeout_s=timeout_s))
 
     def commit(self, spans: Sequence[Span] = ()) -> None:
         """Commits the offset behind each span, and what an earlier refusal left owed, synchronously. Raises
@@ -113,27 +131,20 @@ class GroupConsumer:
             self._owed[span.topic, span.partition] = span.last_offset + 1
         if not self._owed:
             return
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._owed.items()]
         try:
-            answer = self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.commit(TopicPartition(*owed, offset) for owed, offset in self._owed.items())
         except KafkaException as error:
             raise CommitRefused(str(error.args[0])) from None
-        for partition in answer or ():
-            if partition.error is not None:
-                raise CommitRefused(str(partition.error))
         self._owed.clear()
 
     def committed(self, partitions: Partitions) -> dict[tuple[str, int], int]:
         """(topic, partition) → committed offset, 0 where there is none."""
-        answer = self._consumer.committed(list(partitions), timeout=30)
+        answer = self._consumer.committed(partitions, timeout_s=COMMITTED_S)
         return {(found.topic, found.partition): max(0, found.offset) for found in answer}
 
     def generation(self) -> int:
         """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""
-        metadata = bytes(self._consumer.consumer_group_metadata())
-        if not metadata.startswith(_METADATA_MAGIC):
-            return -1
-        return int(_GENERATION.unpack_from(metadata, len(_METADATA_MAGIC))[0])
+        return self._consumer.generation()
 
     def close(self) -> None:
         """Leaves the group."""

@@ -1,12 +1,13 @@
 """A producer of whole batches whose delivery reports come back as columns."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from typing import NamedTuple
 
 from system.kafka.batch import Outgoing
+from system.kafka.column_producer import Carried, ColumnProducer, Delivered
+from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64
 from system.kafka.config import Properties
+from system.kafka.librdkafka import error_name
 
 METADATA_S = 10.0
 FLUSH_DEADLINE_S = 45.0
@@ -18,12 +19,14 @@ class Unacknowledged(Exception):
 
 
 class Acknowledged(NamedTuple):
-    """Delivery reports of one topic: columns of one length; an error is librdkafka's name or None."""
+    """Delivery reports of one topic: columns of one length; an error is librdkafka's name or None, `errors` None when
+    nothing failed.
+    """
 
     topic: str
-    partitions: list[int]
-    offsets: list[int]
-    errors: list[str | None]
+    partitions: Int32
+    offsets: Int64
+    errors: Sequence[str | None] | None = None
 
 
 class BatchProducer:
@@ -32,40 +35,15 @@ class BatchProducer:
     """
 
     def __init__(self, properties: Properties) -> None:
-        self._producer = Producer(dict(properties))
-        # The first record to a topic that is not in the client's cache waits up to a second for its leaders.
-        self._producer.list_topics(timeout=METADATA_S)
-        self._reports: dict[str, Acknowledged] = {}
-
-    def _report(self, error: KafkaError | None, message: Message) -> None:
-        topic = message.topic() or ""
-        report = self._reports.get(topic)
-        if report is None:
-            report = self._reports[topic] = Acknowledged(topic, [], [], [])
-        report.partitions.append(message.partition() or 0)
-        offset = message.offset()
-        report.offsets.append(-1 if offset is None else offset)
-        report.errors.append(None if error is None else error.name())
+        self._producer = ColumnProducer(properties)
+        self._producer.look_around(timeout_s=METADATA_S)
 
     def send(self, outgoing: Outgoing) -> None:
-        """Hands the records to librdkafka's queue, in order; waits for room instead of dropping."""
-        records: list[dict[str, Any]] = [
-            {"key": key, "value": value} for key, value in zip(outgoing.keys, outgoing.values, strict=True)
-        ]
-        while records:
-            try:
-                self._producer.produce_batch(outgoing.topic, records, on_delivery=self._report)
-            except BufferError:
-                self._producer.poll(0.01)
-            failed = [record for record in records if "_error" in record]
-            if not failed:
-                return
-            error = failed[0]["_error"]
-            if not isinstance(error, KafkaError) or error.code() != KafkaError._QUEUE_FULL:
-                raise KafkaException(error)
-            # What did not fit is a suffix: what fitted went in order, so the rest keeps the order too.
-            records = [{"key": record["key"], "value": record["value"]} for record in failed]
-            self._producer.poll(0.01)
+        """Hands the records to librdkafka's queue, in order; waits for room instead of dropping. What is refused at
+        once is told by `flush`, as whatever fails later.
+        """
+        keys, values = BytesColumn.from_strings(outgoing.keys), BytesColumn.from_list(outgoing.values)
+        self._producer.send(outgoing.topic, keys, values)
 
     def send_one(
         self,
@@ -77,20 +55,9 @@ class BatchProducer:
         partition: int = -1,
     ) -> None:
         """One record with headers, which a batch cannot carry (`rd_kafka_produce_batch`)."""
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    value=value,
-                    key=key,
-                    partition=partition,
-                    headers=list(headers),
-                    on_delivery=self._report,
-                )
-            except BufferError:
-                self._producer.poll(0.01)
-            else:
-                return
+        keys = BytesColumn.from_list([key.encode() if isinstance(key, str) else key])
+        carried = Carried(headers=HeadersColumn.from_lists([headers]))
+        self._producer.send(topic, keys, BytesColumn.from_list([value]), partitions=partition, carried=carried)
 
     def flush(self) -> list[Acknowledged]:
         """Waits until each record sent so far is acknowledged; the reports since the last call, a value a topic.
@@ -98,9 +65,8 @@ class BatchProducer:
         Raises `Unacknowledged` when one failed or none was heard of; the reports so far are in its second argument.
         """
         unheard = self._producer.flush(FLUSH_DEADLINE_S)
-        reports = list(self._reports.values())
-        self._reports = {}
-        failed = [error for report in reports for error in report.errors if error is not None]
+        reports = [_named(delivered) for delivered in self._producer.delivered()]
+        failed = [error for report in reports for error in report.errors or () if error is not None]
         if failed or unheard:
             names = ", ".join(sorted(set(failed)))
             raise Unacknowledged(f"{len(failed)} records failed ({names}), {unheard} unheard of", reports)
@@ -108,10 +74,15 @@ class BatchProducer:
 
     def is_idle(self) -> bool:
         """Nothing is queued, on its way or unreported. Serves delivery reports that have arrived."""
-        self._producer.poll(0)
-        return len(self._producer) == 0 and not self._reports
+        return self._producer.poll() == 0 and not self._producer.has_reports()
 
     def close(self) -> None:
         """Gives up what is still queued; a caller that wants it sent has flushed."""
-        self._producer.purge()
-        self._producer.flush(1.0)
+        self._producer.close()
+
+
+def _named(delivered: Delivered) -> Acknowledged:
+    errors = None
+    if delivered.errors.any():
+        errors = [error_name(code) if code else None for code in delivered.errors.tolist()]
+    return Acknowledged(delivered.topic, delivered.partitions, delivered.offsets, errors)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from system.kafka.batch import Span
+from system.kafka.columns import Numbers
 
 __all__ = ["NullObserver", "Observer", "Span", "Times"]
 
@@ -34,8 +35,8 @@ class Observer(Protocol):
     def acknowledged(
         self,
         topic: str,
-        partitions: Sequence[int],
-        offsets: Sequence[int],
+        partitions: Numbers,
+        offsets: Numbers,
         errors: Sequence[str | None] | None,
         transaction: str | None,
     ) -> None:
@@ -56,8 +57,8 @@ class NullObserver:
     def acknowledged(
         self,
         topic: str,
-        partitions: Sequence[int],
-        offsets: Sequence[int],
+        partitions: Numbers,
+        offsets: Numbers,
         errors: Sequence[str | None] | None,
         transaction: str | None,
     ) -> None:

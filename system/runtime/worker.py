@@ -228,8 +228,7 @@ class Worker:
 
     def _acknowledge(self) -> None:
         for report in self._producer.flush():
-            errors = report.errors if any(report.errors) else None
-            self._observer.acknowledged(report.topic, report.partitions, report.offsets, errors, None)
+            self._observer.acknowledged(report.topic, report.partitions, report.offsets, report.errors, None)
 
     def _commit(self) -> Ended:
         try:
