@@ -103,9 +103,19 @@ def test_list_shows_scenarios_broken_systems_checkers_and_knobs(capsys: pytest.C
         assert word in shown
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("moment", ["· servers", "· provision", "· prime", "measure:"])
-def test_a_signal_at_any_moment_leaves_no_process_behind(number: signal.Signals, moment: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("· servers", signal.SIGKILL),
+        ("· servers", signal.SIGINT),
+        ("· provision", signal.SIGTERM),
+        ("· prime", signal.SIGINT),
+        ("· prime", signal.SIGKILL),
+        ("measure:", signal.SIGTERM),
+        ("· quiesce", signal.SIGKILL),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_no_process_behind(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     argv = [
         sys.executable,
         "-m",
