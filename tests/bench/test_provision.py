@@ -1,14 +1,16 @@
 """Who owns which partition follows from what the workers said, in order."""
 
+from typing import Any
+
 from bench.provision import owners
 
 
-def said(process: str, event: str, *partitions: int) -> dict[str, object]:
+def said(process: str, event: str, *partitions: int) -> dict[str, Any]:
     return {"process": process, "event": event, "topic": "t", "partitions": list(partitions)}
 
 
 def test_what_was_assigned_and_not_taken_away_is_owned() -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         said("pay-0", "partitions-assigned", 0, 1, 2, 3),
         {"process": "pay-0", "event": "process-ready"},
         said("pay-0", "partitions-revoked", 2, 3),

@@ -64,7 +64,9 @@ def test_a_process_that_dies_for_ever_is_given_up() -> None:
     started[0][2].code = 1
 
     def keep_dying() -> bool:
-        started[-1][2].code = 1
+        for name, _, puppet in started:
+            if name == "pay-0":
+                puppet.code = 1
         return len(started) > 2 * RESTARTS_MAX
 
     with pytest.raises(GaveUp, match=f"pay-0 died {RESTARTS_MAX + 1} times"):
