@@ -14,7 +14,7 @@ def test_a_plan_is_none_or_crashes_joined_by_plus() -> None:
 
 @pytest.mark.parametrize(
     "plan",
-    ["", "crash", "crash:pay", "crash:pay@x", "crash:pay@x#0", "crash:pay@x#-1", "crash:pay@x#1+", "kill:pay@x#1"],,
+    ["", "crash", "crash:pay", "crash:pay@x", "crash:pay@x#0", "crash:pay@x#-1", "crash:pay@x#1+", "kill:pay@x#1"],
 )
 def test_anything_else_is_refused_in_one_line(plan: str) -> None:
     with pytest.raises(BadFaultPlan, match="crash:SERVICE@POINT#N"):
