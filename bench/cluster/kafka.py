@@ -79,8 +79,8 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "default.replication.factor": copies,
         "min.insync.replicas": in_sync,
         # A request costs more than its records; more threads than cores only add switches between them.
-        "num.io.threads": "3",
-        "num.network.threads": "2",
+        "num.io.threads": "1",
+        "num.network.threads": "1",
         "log.retention.ms": "-1",
         "offsets.topic.replication.factor": copies,
         "offsets.topic.num.partitions": str(COORDINATOR_PARTITIONS),

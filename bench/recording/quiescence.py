@@ -7,11 +7,10 @@ ones, which no committed offset passes, so the tail is read. Source: spec/README
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer
-
 from bench.recording.positions import REQUEST_S, Client, Position, admin_client, positions_of
 from bench.recording.reader import open_consumer, read_partition
 from bench.waiting import DeadlineExceeded, wait_until
+from system.kafka.column_consumer import ColumnConsumer
 
 
 def is_drained(client: Client, groups: Mapping[str, Sequence[str]], *, deadline_s: float = 10.0) -> bool:
@@ -34,12 +33,12 @@ def undrained(client: Client, positions: Sequence[Position], *, stall_s: float =
         consumer.close()
 
 
-def _has_visible(consumer: Consumer, position: Position, stall_s: float) -> bool:
+def _has_visible(consumer: ColumnConsumer, position: Position, stall_s: float) -> bool:
     begin = max(position.committed, 0)
     batches = read_partition(
         consumer, position.topic, position.partition, begin=begin, end=position.end, stall_s=stall_s
     )
-    return any(columns.offsets for columns in batches)
+    return any(len(records) for records in batches)
 
 
 def await_quiescence(

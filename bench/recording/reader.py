@@ -1,22 +1,25 @@
-"""The independent `read_committed` reader: one partition from offset 0 to a last stable offset, in columns, without a
-group.
+"""The `read_committed` reader of the recorder: one partition from offset 0 to a last stable offset, in columns, without
+a group.
 
-It shares no code with the system under test: confluent-kafka's `Consumer` and nothing else. A reader by columns may
-take the place of `read_partition` if it keeps its shape. The end is reached when the position is, never when offsets
-look complete: control records stand between and behind the records, so a gap proves nothing, and the client's
+It reads what the brokers have, by the columnar client of `system.kafka`; that this equals what confluent-kafka's own
+`Consumer` gives, record for record, is a test. The end is reached when the position is, never when offsets look
+complete: control records stand between and behind the records, so a gap proves nothing, and the client's
 end-of-partition event moves past them.
 """
 
-import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final, NamedTuple
+from contextlib import suppress
+from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+import numpy as np
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Client
+from system.kafka.column_consumer import ColumnConsumer
+from system.kafka.librdkafka import failure
+from system.kafka.records import Records
 
 BATCH: Final = 10_000
 POLL_S: Final = 0.05
@@ -40,31 +43,30 @@ SETTINGS: Final[Client] = {
 """Bounded: about 32 MiB of records fetched ahead. `group.id` is demanded by the client; nothing joins or commits."""
 
 
-class Columns(NamedTuple):
-    """Some consecutive records of one partition, a list a column; `headers` has None for a record without."""
+_PASSING: Final = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+"""The client recovers from these by itself; a stall is told by its deadline."""
 
-    offsets: list[int]
-    timestamps_ms: list[int]
-    keys: list[bytes | None]
-    values: list[bytes | None]
-    headers: list[list[tuple[str, bytes | None]] | None]
 
-
-def open_consumer(client: Client, settings: Client | None = None) -> Consumer:
-    """A consumer with the reader's settings and those given; errors that pass are silent, as a stall is told by its
-    deadline.
-    """
-    consumer = Consumer({**client, **SETTINGS, **(settings or {}), "error_cb": lambda _error: None})
+def open_consumer(client: Client, settings: Client | None = None) -> ColumnConsumer:
+    """A consumer with the reader's settings and those given."""
+    consumer = ColumnConsumer({**client, **SETTINGS, **(settings or {})})
     # A topic that is not in the client's cache waits up to a second for its leaders; one look fills the cache for all.
     with suppress(KafkaException):  # A cluster that does not answer is told by the reader's own deadline.
-        consumer.list_topics(timeout=METADATA_S)
+        consumer.look_around(timeout_s=METADATA_S)
     return consumer
 
 
 def read_partition(
-    consumer: Consumer, topic: str, partition: int, *, begin: int = 0, end: int, stall_s: float = 30.0
-) -> Iterator[Columns]:
-    """The visible records in [begin, end), in order; `end` is a last stable offset of the partition.
+    consumer: ColumnConsumer, topic: str, partition: int, *, begin: int = 0, end: int, stall_s: float = 30.0
+) -> Iterator[Records]:
+    """The visible records in [begin, end), in order, with timestamps and headers; `end` is a last stable offset of the
+    partition.
 
     Raises `RecordingFailed` when the position has not moved for `stall_s` (a broker died) or the client reports an
     error.
@@ -74,75 +76,32 @@ def read_partition(
     consumer.assign([TopicPartition(topic, partition, begin)])
     position, moved = begin, time.monotonic()
     while position < end:
-        batch = consumer.consume(min(BATCH, end - position), POLL_S)
-        records, ends = ended(batch)
-        if records and (offset := records[-1].offset()) is not None:
-            position, moved = offset + 1, time.monotonic()
-            yield _below(end, columns_of(records))
+        batch = consumer.take(records_max=min(BATCH, end - position), timeout_s=POLL_S, timestamps=True, headers=True)
+        ends = ended(batch)
+        for records in batch.without_events():
+            position, moved = int(records.offsets[-1]) + 1, time.monotonic()
+            # What became stable after `end` was asked for is left out.
+            kept = int(np.searchsorted(records.offsets, end))
+            if kept:
+                yield records.slice(0, kept)
         if ends.get((topic, partition), 0) > position:
             position, moved = ends[topic, partition], time.monotonic()
         if time.monotonic() - moved > stall_s:
             raise RecordingFailed(f"{topic}[{partition}] stalled at offset {position} of {end} for {stall_s:g} s")
-    consumer.unassign()
+    consumer.assign([])
 
 
-def ended(batch: list[Message]) -> tuple[list[Message], dict[tuple[str, int], int]]:
-    """The records of a batch, and the position of each (topic, partition) whose end-of-partition event came.
+def ended(batch: Records) -> dict[tuple[str, int], int]:
+    """The position of each (topic, partition) whose end-of-partition event is in the batch.
 
     Raises `RecordingFailed` for an error that waiting does not cure.
     """
-    if not any(message.error() for message in batch):
-        return batch, {}
     ends = {}
-    for message in batch:
-        error = message.error()
-        if error is None:
-            continue
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        if error.code() != KafkaError._PARTITION_EOF:
-            if error.fatal() or not _passes(error):
-                raise RecordingFailed(f"could not read {topic}[{partition}]: {error.str()}")
-        elif topic is not None and partition is not None and offset is not None:
-            ends[topic, partition] = offset
-    return [message for message in batch if message.error() is None], ends
-
-
-def columns_of(records: list[Message]) -> Columns:
-    """A column a comprehension: 0.6 µs of CPU a record in this thread, the consume included, over a million records."""
-    return Columns(
-        [record.offset() for record in records],  # type: ignore[misc]
-        [record.timestamp()[1] for record in records],
-        [record.key() for record in records],
-        [record.value() for record in records],
-        [record.headers() for record in records],  # type: ignore[misc]
-    )
-
-
-def _below(end: int, columns: Columns) -> Columns:
-    """Without what became stable after `end` was asked for."""
-    if columns.offsets[-1] < end:
-        return columns
-    kept = sum(offset < end for offset in columns.offsets)
-    return Columns._make(column[:kept] for column in columns)
-
-
-def _passes(error: KafkaError) -> bool:
-    return bool(error.retriable()) or error.code() in (
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-    )
-
-
-@contextmanager
-def without_cycles() -> Iterator[None]:
-    """No cyclic garbage collection inside: batches of 10,000 tracked objects make it walk the heap for nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    for row in np.flatnonzero(batch.errors).tolist():
+        code, number = int(batch.errors[row]), int(batch.topic_rows[row])
+        topic, partition = batch.topics[number] if number >= 0 else None, int(batch.partitions[row])
+        if code == KafkaError._PARTITION_EOF and topic is not None:
+            ends[topic, partition] = int(batch.offsets[row])
+        elif code not in _PASSING:
+            raise RecordingFailed(f"could not read {topic}[{partition}]: {failure(code).args[0].str()}")
+    return ends

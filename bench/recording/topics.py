@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 
 from bench.recording.parquet import ROWS_A_GROUP, parquet_writer
 from bench.recording.positions import Client, admin_client, ends_of, partitions_of
-from bench.recording.reader import Columns, open_consumer, read_partition, without_cycles
+from bench.recording.reader import open_consumer, read_partition
+from system.kafka.columns import numbers_to_arrow
+from system.kafka.records import Records
 
 SCHEMA: Final = pa.schema(
     [
@@ -40,15 +41,14 @@ def dump_topics(client: Client, topics: Sequence[str], folder: Path, *, stall_s:
     rows = dict.fromkeys(topics, 0)
     consumer = open_consumer(client)
     try:
-        with without_cycles():
-            for topic in topics:
-                numbers = [(one.partition, ends[topic, one.partition]) for one in partitions if one.topic == topic]
-                with parquet_writer(folder / f"{topic}.parquet", SCHEMA, plain=_PLAIN) as writer:
-                    for number, end in numbers:
-                        batches = read_partition(consumer, topic, number, end=end, stall_s=stall_s)
-                        for table in _groups(number, batches):
-                            writer.write_table(table, row_group_size=ROWS_A_GROUP)
-                            rows[topic] += table.num_rows
+        for topic in topics:
+            numbers = [(one.partition, ends[topic, one.partition]) for one in partitions if one.topic == topic]
+            with parquet_writer(folder / f"{topic}.parquet", SCHEMA, plain=_PLAIN) as writer:
+                for number, end in numbers:
+                    batches = read_partition(consumer, topic, number, end=end, stall_s=stall_s)
+                    for table in _groups(batches):
+                        writer.write_table(table, row_group_size=ROWS_A_GROUP)
+                        rows[topic] += table.num_rows
     finally:
         consumer.close()
     return rows
@@ -57,12 +57,12 @@ def dump_topics(client: Client, topics: Sequence[str], folder: Path, *, stall_s:
 _PLAIN: Final = ("offset", "timestamp_ms", "key", "value", "headers")
 
 
-def _groups(partition: int, batches: Iterable[Columns]) -> Iterator[pa.Table]:
+def _groups(batches: Iterable[Records]) -> Iterator[pa.Table]:
     """Tables of about a row group each from batches of records."""
     held: list[pa.Table] = []
     rows = 0
-    for columns in batches:
-        held.append(_table(partition, columns))
+    for records in batches:
+        held.append(_table(records))
         rows += held[-1].num_rows
         if rows >= ROWS_A_GROUP:
             yield pa.concat_tables(held)
@@ -71,28 +71,16 @@ def _groups(partition: int, batches: Iterable[Columns]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _table(partition: int, columns: Columns) -> pa.Table:
-    size = len(columns.offsets)
-    return pa.table(
-        [
-            pa.array(np.full(size, partition, np.int32)),
-            pa.array(columns.offsets, pa.int64()),
-            pa.array(columns.timestamps_ms, pa.int64()),
-            pa.array(columns.keys, pa.binary()),
-            pa.array(columns.values, pa.binary()),
-            _headers(columns.headers),
-        ],
-        schema=SCHEMA,
-    )
-
-
-def _headers(headers: list[list[tuple[str, bytes | None]] | None]) -> pa.ListArray:
-    """A record without headers has an empty list, as on the wire."""
-    kind = SCHEMA.field("headers").type
-    if not any(headers):
-        offsets = pa.array(np.zeros(len(headers) + 1, np.int32))
-        return pa.ListArray.from_arrays(offsets, pa.array([], kind.value_type))
-    return pa.array(
-        [[{"key": name, "value": value} for name, value in one or ()] for one in headers],
-        kind,
-    )
+def _table(records: Records) -> pa.Table:
+    """The columns as they are: nothing is copied but offsets, to 32 bits."""
+    assert records.timestamps_ms is not None
+    assert records.headers is not None
+    columns = [
+        numbers_to_arrow(records.partitions),
+        numbers_to_arrow(records.offsets),
+        numbers_to_arrow(records.timestamps_ms),
+        records.keys.to_arrow(pa.binary()),
+        records.values.to_arrow(pa.binary()),
+        records.headers.to_arrow(),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)

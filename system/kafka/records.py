@@ -1,5 +1,6 @@
 """What passes between the columnar clients and librdkafka: fetched records, rows to produce, delivery reports."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,6 +64,29 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def slice(self, begin: int, end: int) -> "Records":
+        """Rows begin to end, sharing the memory."""
+        rows = slice(begin, end)
+        return Records(
+            self.topics,
+            self.topic_rows[rows],
+            self.partitions[rows],
+            self.offsets[rows],
+            self.errors[rows],
+            self.keys.slice(begin, end),
+            self.values.slice(begin, end),
+            None if self.timestamps_ms is None else self.timestamps_ms[rows],
+            None if self.headers is None else self.headers.slice(begin, end),
+        )
+
+    def without_events(self) -> Iterator["Records"]:
+        """The runs of records between the events, in order; none is empty."""
+        begin = 0
+        for end in [*np.flatnonzero(self.errors).tolist(), len(self)]:
+            if begin < end:
+                yield self if end - begin == len(self) else self.slice(begin, end)
+            begin = end + 1
 
 
 @dataclass(frozen=True, slots=True)

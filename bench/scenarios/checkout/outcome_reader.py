@@ -5,14 +5,16 @@ keeps those that it waits for. What does not decode goes to the dead-letter topi
 """
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from bench.waiting import wait_until
 from loadgen.target import FateUnknown, Outcomes, no_outcomes
 from system.checkout.contract import OUTCOME_CHECKOUT, check_checkout, split_key
 from system.kafka import config
-from system.kafka.consumer import columns
+from system.kafka.column_consumer import ColumnConsumer
+from system.kafka.consumer import raws
 from system.kafka.producer import BatchProducer, Unacknowledged
+from system.kafka.records import Records
 from system.runtime.decoding import DEAD_LETTER_SUFFIX, DeadLetter, decode
 from system.runtime.observer import Observer
 
@@ -28,7 +30,7 @@ class OutcomeReader:
         self._topic = prefix + OUTCOME_CHECKOUT
         self._observer = observer
         self._letters = BatchProducer(config.producer(connection, client_id=prefix + "outcome-letters"))
-        self._consumer = Consumer(config.reader(connection, client_id=prefix + "outcome-reader"))
+        self._consumer = ColumnConsumer(config.reader(connection, client_id=prefix + "outcome-reader"))
         self._ends: list[TopicPartition] = []
         wait_until(
             lambda: self._found_ends(partitions), deadline_s=_DEADLINE_S, why=f"the ends of {self._topic} to be known"
@@ -39,7 +41,7 @@ class OutcomeReader:
         """A topic that was just made may not have its leaders yet."""
         try:
             for number in range(len(self._ends), partitions):
-                _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, number), timeout=_DEADLINE_S)
+                _, high = self._consumer.watermarks(self._topic, number, timeout_s=_DEADLINE_S)
                 self._ends.append(TopicPartition(self._topic, number, high))
         except KafkaException:
             return False
@@ -48,30 +50,29 @@ class OutcomeReader:
     def outcomes(self, timeout_s: float) -> Outcomes:
         """Waits for the first record, then takes what is there. Raises `FateUnknown` where the cluster refuses."""
         try:
-            messages = self._consumer.consume(1, timeout_s)
-            if messages:
-                messages += self._consumer.consume(_RECORDS_MAX, 0)
-            return self._decoded(messages)
+            return self._decoded(self._consumer.take(records_max=_RECORDS_MAX, timeout_s=timeout_s))
         except KafkaException as error:
             raise FateUnknown(f"outcome reader: {error.args[0].name()}") from error
         except Unacknowledged as error:
             raise FateUnknown("outcome reader: dead letter unacknowledged") from error
 
-    def _decoded(self, messages: list[Message]) -> Outcomes:
+    def _decoded(self, records: Records) -> Outcomes:
         """The fast way is for what our own services write: a number as order id, no error, one of two values."""
+        if records.errors.any():
+            return self._decoded_each(records)
         try:
-            keys = [message.key().rpartition(b"_") for message in messages]  # type: ignore[union-attr]
+            keys = [key.rpartition(b"_") for key in records.keys.to_list()]  # type: ignore[union-attr]
             entity = np.array([int(key[0]) for key in keys], np.int64)
             tr = np.array([int(key[2]) for key in keys], np.int32)
-            success = np.array([_VERDICTS[message.value()] for message in messages], np.bool_)  # type: ignore[index]
+            success = np.array([_VERDICTS[value] for value in records.values.to_list()], np.bool_)  # type: ignore[index]
         except (ValueError, KeyError, AttributeError, OverflowError):
-            return self._decoded_each(messages)
+            return self._decoded_each(records)
         return Outcomes(entity, tr, success)
 
-    def _decoded_each(self, messages: list[Message]) -> Outcomes:
+    def _decoded_each(self, records: Records) -> Outcomes:
         """With every check; outcomes of orders that are not numbers are somebody else's."""
         rows: list[tuple[int, int, bool]] = []
-        for raw in columns(messages):
+        for raw in raws(records):
             batch, letters = decode(raw, decode_key=split_key, check=check_checkout)
             self._refuse(letters)
             rows += [

@@ -1,0 +1,260 @@
+import gc
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.waiting import wait_until
+from system.kafka import config
+from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
+from system.kafka.column_producer import Carried, ColumnProducer
+from system.kafka.columns import BytesColumn, HeadersColumn
+from system.kafka.consumer import CommitRefused, GroupConsumer, raws
+from system.kafka.kernel import Kernel
+from system.kafka.records import Records
+
+Connection = dict[str, str | int | float | bool]
+MakeTopic = Callable[..., str]
+Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+
+ROWS = st.lists(
+    st.tuples(
+        st.none() | st.binary(max_size=20) | st.text(max_size=5).map(str.encode),
+        st.none() | st.binary(max_size=50) | st.just(b"x" * 1_000_000),
+        st.lists(st.tuples(st.text("aäß", min_size=1, max_size=3), st.none() | st.binary(max_size=5)), max_size=3),
+    ),
+    max_size=20,
+)
+
+
+def reader(connection: Connection, kernel: Kernel, **settings: config.Value) -> ColumnConsumer:
+    eof = {"enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    return ColumnConsumer({**config.reader(connection, client_id="t"), **eof, **settings}, kernel=kernel)
+
+
+def to_ends(consumer: ColumnConsumer, partitions: int = 1) -> list[Records]:
+    """Batches until each partition has said that it ended."""
+    found: list[Records] = []
+
+    def ended() -> bool:
+        found.append(consumer.take(records_max=100, timeout_s=0.1, timestamps=True, headers=True))
+        return sum(int(np.count_nonzero(batch.errors)) for batch in found) >= partitions
+
+    wait_until(ended, deadline_s=30, why="the ends of the partitions", poll_s=0)
+    return found
+
+
+def rows_of(batches: list[Records]) -> Iterator[Row]:
+    for batch in batches:
+        for run in batch.without_events():
+            assert run.headers is not None
+            yield from zip(run.keys.to_list(), run.values.to_list(), run.headers.to_lists(), strict=True)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS)
+def test_any_batch_comes_back_identical(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel, rows: list[Row]
+) -> None:
+    topic = make_topic(f"any-{next(_NUMBER)}")
+    carried = Carried(np.arange(len(rows)) + 10**12, HeadersColumn.from_lists([row[2] for row in rows]))
+    keys, values = BytesColumn.from_list([row[0] for row in rows]), BytesColumn.from_list([row[1] for row in rows])
+    properties = {**config.producer(connection, client_id="t"), "message.max.bytes": 2_000_000}
+    with ColumnProducer(properties, kernel=kernel) as producer:
+        producer.send(topic, keys, values, partitions=0, carried=carried)
+        assert producer.flush(30) == 0
+        assert all(not report.errors.any() for report in producer.delivered())
+    with reader(connection, kernel) as consumer:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        batches = to_ends(consumer)
+    assert list(rows_of(batches)) == rows
+    stamps = [stamp for batch in batches for run in batch.without_events() for stamp in run.timestamps_ms.tolist()]  # type: ignore[union-attr]
+    assert stamps == [10**12 + row for row in range(len(rows))]
+
+
+_NUMBER = count()
+
+
+@pytest.fixture
+def filled(connection: Connection, make_topic: MakeTopic) -> str:
+    """A topic of two partitions with ten records each."""
+    topic = make_topic("filled", partitions=2)
+    values = BytesColumn.from_list([b"%d" % row for row in range(20)])
+    with ColumnProducer(config.producer(connection, client_id="t")) as producer:
+        producer.send(topic, None, values, partitions=np.repeat(np.array([0, 1], np.int32), 10))
+        assert producer.flush(30) == 0
+    return topic
+
+
+def test_the_end_of_a_partition_keeps_its_place_behind_the_records(
+    connection: Connection, filled: str, kernel: Kernel
+) -> None:
+    with reader(connection, kernel) as consumer:
+        consumer.assign([TopicPartition(filled, 1, 4)])
+        batches = to_ends(consumer)
+        assert consumer.position([TopicPartition(filled, 1)])[0].offset == 10
+        assert consumer.watermarks(filled, 1, timeout_s=10) == (0, 10)
+        assert consumer.generation() == -1
+    events = [(int(o), int(e)) for batch in batches for o, e in zip(batch.offsets, batch.errors, strict=True)]
+    assert events == [*((offset, 0) for offset in range(4, 10)), (10, KafkaError._PARTITION_EOF)]
+    assert {batch.topics for batch in batches if len(batch)} == {(filled,)}
+
+
+def test_nothing_there_is_an_empty_batch(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
+    with reader(connection, kernel, **{"enable.partition.eof": False}) as consumer:
+        consumer.assign([TopicPartition(make_topic("empty"), 0, 0)])
+        batch = consumer.take(records_max=10, timeout_s=0.1)
+    assert (len(batch), batch.topics, raws(batch), list(batch.without_events())) == (0, (), [], [])
+
+
+def test_a_batch_outlives_its_client(connection: Connection, filled: str, kernel: Kernel) -> None:
+    consumer = reader(connection, kernel)
+    consumer.assign([TopicPartition(filled, 0, 0)])
+    batches = to_ends(consumer)
+    consumer.close()
+    consumer.close()
+    del consumer
+    gc.collect()
+    assert [value for _, value, _ in rows_of(batches)] == [b"%d" % row for row in range(10)]
+
+
+def test_raws_are_a_value_a_topic_without_the_events(
+    connection: Connection, make_topic: MakeTopic, filled: str, kernel: Kernel
+) -> None:
+    other = make_topic("other")
+    with ColumnProducer(config.producer(connection, client_id="t")) as producer:
+        producer.send(other, None, BytesColumn.from_list([b"o"]))
+        producer.flush(30)
+    with reader(connection, kernel) as consumer:
+        consumer.assign([TopicPartition(filled, 0, 0), TopicPartition(filled, 1, 0), TopicPartition(other, 0, 0)])
+        found = [raw for batch in to_ends(consumer, 3) for raw in raws(batch)]
+    spans = sorted(span for raw in found for span in raw.spans())
+    assert sum(span.records for span in spans) == 21
+    assert {(span.topic, span.partition) for span in spans} == {(filled, 0), (filled, 1), (other, 0)}
+    rows = {
+        (raw.topic, p, o): v for raw in found for p, o, v in zip(raw.partitions, raw.offsets, raw.values, strict=True)
+    }
+    assert rows == {(other, 0, 0): b"o", **{(filled, row // 10, row % 10): b"%d" % row for row in range(20)}}
+
+
+def test_an_error_that_does_not_pass_is_raised(connection: Connection, kernel: Kernel, prefix: str) -> None:
+    with reader(connection, kernel) as consumer:
+        consumer.assign([TopicPartition(f"{prefix}nowhere", 0, 0)])
+        with pytest.raises(KafkaException) as raised:
+            wait_until(
+                lambda: raws(consumer.take(records_max=10, timeout_s=0.1)), deadline_s=20, why="the error", poll_s=0
+            )
+    assert raised.value.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
+
+class Heard:
+    """What the callbacks of a group member were told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, list[int]]] = []
+
+    def callbacks(self) -> Rebalanced:
+        return Rebalanced(*(self._hearing(name) for name in ("assigned", "revoked", "lost")))
+
+    def _hearing(self, name: str) -> Callable[[Partitions], None]:
+        return lambda partitions: self.told.append((name, sorted(one.partition for one in partitions)))
+
+
+def member(connection: Connection, group: str, strategy: str) -> dict[str, config.Value]:
+    properties = config.member(connection, client_id="t", group=group, session_timeout_ms=6000)
+    return {**properties, "partition.assignment.strategy": strategy}
+
+
+@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+def test_members_share_the_partitions_and_each_is_told(
+    connection: Connection, filled: str, kernel: Kernel, strategy: str, prefix: str
+) -> None:
+    first, second = Heard(), Heard()
+    properties = member(connection, prefix + "group", strategy)
+    one = ColumnConsumer(properties, rebalanced=first.callbacks(), kernel=kernel)
+    one.subscribe([filled])
+    wait_until(lambda: one.take(records_max=5, timeout_s=0.1).offsets.size, deadline_s=30, why="a record", poll_s=0)
+    assert first.told == [("assigned", [0, 1])]
+    one.commit([TopicPartition(filled, 0, 7), TopicPartition(filled, 1, 8)])
+    committed = one.committed([TopicPartition(filled, 0), TopicPartition(filled, 1)], timeout_s=10)
+    assert [found.offset for found in committed] == [7, 8]
+    generation = one.generation()
+    two = ColumnConsumer(properties, rebalanced=second.callbacks(), kernel=kernel)
+    two.subscribe([filled])
+
+    def both_take() -> bool:
+        one.take(records_max=5, timeout_s=0.05)
+        two.take(records_max=5, timeout_s=0.05)
+        return any(name == "assigned" and numbers for name, numbers in second.told)
+
+    wait_until(both_take, deadline_s=30, why="the second member to have a share", poll_s=0)
+    assert one.generation() > generation
+    given_up = [numbers for name, numbers in first.told if name == "revoked"]
+    assert given_up[0] in ([[0], [1]] if strategy == "cooperative-sticky" else [[0, 1]])
+    two.close()
+    assert second.told[-1][0] == "revoked"
+    one.close()
+    assert first.told[-1][0] == "revoked"
+
+
+def test_what_a_callback_raises_is_raised_by_take(
+    connection: Connection, filled: str, kernel: Kernel, prefix: str
+) -> None:
+    def refuse(_partitions: Partitions) -> None:
+        raise RuntimeError("cannot rebuild")
+
+    heard = Heard()
+    rebalanced = heard.callbacks()._replace(on_assign=refuse)
+    consumer = ColumnConsumer(member(connection, prefix + "group", "range"), rebalanced=rebalanced, kernel=kernel)
+    consumer.subscribe([filled])
+    with pytest.raises(RuntimeError, match="cannot rebuild"):
+        wait_until(lambda: len(consumer.take(records_max=5, timeout_s=0.1)), deadline_s=30, why="a record", poll_s=0)
+    consumer.close()
+    assert heard.told == [("revoked", [0, 1])]
+
+
+def test_a_group_consumer_polls_commits_and_resumes_behind_what_it_committed(
+    connection: Connection, filled: str, prefix: str
+) -> None:
+    properties = config.member(connection, client_id="t", group=prefix + "group", session_timeout_ms=6000)
+
+    def joined() -> GroupConsumer:
+        nothing: Callable[[Partitions], None] = lambda _partitions: None  # noqa: E731
+        return GroupConsumer(properties, [filled], on_assign=nothing, on_revoke=nothing, on_lost=nothing)
+
+    first = joined()
+    seen: set[tuple[int, int]] = set()
+    batch = wait_until(lambda: first.poll(records_max=6, timeout_s=0.1), deadline_s=30, why="a batch", poll_s=0)
+    seen.update((p, o) for raw in batch for p, o in zip(raw.partitions, raw.offsets, strict=True))
+    assert len(seen) <= 6
+    first.commit([span for raw in batch for span in raw.spans()])
+    assert sum(first.committed([TopicPartition(filled, 0), TopicPartition(filled, 1)]).values()) == len(seen)
+    assert first.generation() > 0
+    first.close()
+    second = joined()
+    rest: set[tuple[int, int]] = set()
+
+    def all_there() -> bool:
+        for raw in second.poll(records_max=100, timeout_s=0.1):
+            rest.update(zip(raw.partitions, raw.offsets, strict=True))
+        return len(rest) >= 20 - len(seen)
+
+    wait_until(all_there, deadline_s=30, why="the rest", poll_s=0)
+    second.close()
+    assert seen | rest == {(partition, offset) for partition in (0, 1) for offset in range(10)}
+    assert not seen & rest
+
+
+def test_offsets_of_partitions_that_are_not_ours_are_refused(connection: Connection, filled: str, prefix: str) -> None:
+    nothing: Callable[[Partitions], None] = lambda _partitions: None  # noqa: E731
+    properties = config.member(connection, client_id="t", group=prefix + "group", session_timeout_ms=6000)
+    outsider = GroupConsumer(properties, [filled], on_assign=nothing, on_revoke=nothing, on_lost=nothing)
+    batch = wait_until(lambda: outsider.poll(records_max=6, timeout_s=0.1), deadline_s=30, why="a batch", poll_s=0)
+    span = batch[0].spans()[0]._replace(topic=f"{prefix}nowhere")
+    with pytest.raises(CommitRefused):
+        outsider.commit([span])
+    outsider.close()

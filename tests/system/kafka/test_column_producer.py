@@ -1,0 +1,262 @@
+import gc
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from bench.cluster.endpoints import Wanted
+from bench.cluster.servers import cluster as started
+from bench.waiting import wait_until
+from system.kafka import config
+from system.kafka.batch import Outgoing
+from system.kafka.column_producer import Carried, ColumnProducer, Delivered
+from system.kafka.columns import BytesColumn, HeadersColumn
+from system.kafka.kernel import Kernel
+from system.kafka.producer import BatchProducer, Unacknowledged
+
+Connection = dict[str, str | int | float | bool]
+MakeTopic = Callable[..., str]
+
+
+def column(rows: Sequence[bytes | None]) -> BytesColumn:
+    return BytesColumn.from_list(rows)
+
+
+def read_back(
+    connection: Connection, topic: str, *, partitions: int = 1, isolation: str = "read_committed"
+) -> list[Message]:
+    """Every record, by confluent-kafka's own consumer, to each partition's end."""
+    settings = {"group.id": "none", "enable.partition.eof": True, "isolation.level": isolation}
+    consumer = Consumer({**connection, **settings})
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
+    found: list[Message] = []
+
+    def ended() -> bool:
+        batch = consumer.consume(1000, 0.1)
+        found.extend(batch)
+        return sum(message.error() is not None for message in found) >= partitions
+
+    wait_until(ended, deadline_s=30, why=f"the end of {topic}", poll_s=0)
+    consumer.close()
+    return [message for message in found if message.error() is None]
+
+
+def one(delivered: list[Delivered]) -> Delivered:
+    assert len(delivered) == 1
+    return delivered[0]
+
+
+def test_every_record_has_one_report_with_its_place_in_the_log(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
+) -> None:
+    topic = make_topic("data", partitions=3)
+    keys = [str(row).encode() if row % 3 else None for row in range(500)]
+    values = [b"v%d" % row if row % 7 else (b"" if row % 2 else None) for row in range(500)]
+    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+        assert producer.send(topic, column(keys), column(values)) == 0
+        assert producer.send(topic, None, column([b"last"]), partitions=1) == 500
+        assert producer.flush(30) == 0
+        report = one(producer.delivered())
+        assert producer.delivered() == []
+    assert sorted(report.sequences.tolist()) == [*range(501)]
+    assert not report.errors.any()
+    assert (report.latencies_us > 0).all()
+    places = {(p, o): n for n, p, o in zip(report.sequences, report.partitions, report.offsets, strict=True)}
+    found = {
+        places[message.partition(), message.offset()]: (message.key(), message.value())  # type: ignore[index]
+        for message in read_back(connection, topic, partitions=3)
+    }
+    assert found == {**dict(enumerate(zip(keys, values, strict=True))), 500: (None, b"last")}
+
+
+def test_a_key_is_partitioned_as_by_the_java_client(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
+) -> None:
+    topic = make_topic("keyed", partitions=5)
+    keys = column([b"key-%d" % row for row in range(300)])
+    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+        producer.send(topic, keys, keys)
+        producer.flush(30)
+        report = one(producer.delivered())
+    expected = (kernel.murmur2(keys) & 0x7FFFFFFF) % 5
+    assert report.partitions.tolist() == expected[report.sequences].tolist()
+
+
+def test_headers_and_timestamps_are_carried(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
+    topic = make_topic("carried")
+    lists = [[("pos", b"1"), ("pos", b""), ("none", None), ("näme", b"\x00")], [], [("a", b"b")]]
+    carried = Carried(np.array([10**12, 10**12 + 1, 10**12 + 2]), HeadersColumn.from_lists(lists))
+    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+        producer.send(topic, column([b"k", b"", None]), column([b"v", None, b""]), carried=carried)
+        assert producer.flush(30) == 0
+    found = read_back(connection, topic)
+    assert [(message.key(), message.value()) for message in found] == [(b"k", b"v"), (b"", None), (None, b"")]
+    assert [message.timestamp()[1] for message in found] == carried.timestamps_ms.tolist()  # type: ignore[union-attr]
+    assert [message.headers() or [] for message in found] == lists
+
+
+@pytest.mark.parametrize("with_headers", [False, True])
+def test_a_full_queue_makes_the_sender_wait_and_keeps_the_order(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel, with_headers: bool
+) -> None:
+    topic = make_topic("full")
+    # Large and small by turns: librdkafka by itself would refuse the large ones and let the small ones overtake.
+    values = [b"%06d" % row + b"x" * (20_000 * (row % 2)) for row in range(600)]
+    properties = {"queue.buffering.max.messages": 37, "queue.buffering.max.kbytes": 64, "linger.ms": 0}
+    carried = Carried(headers=HeadersColumn.from_lists([[("h", b"1")]] * len(values))) if with_headers else Carried()
+    producer = ColumnProducer({**config.producer(connection, client_id="t"), **properties}, kernel=kernel)
+    with producer:
+        producer.send(topic, None, column(values), partitions=0, carried=carried)
+        assert producer.flush(30) == 0
+        report = one(producer.delivered())
+    assert report.offsets.tolist() == report.sequences.tolist() == [*range(600)]
+    assert not report.errors.any()
+    assert [message.value() for message in read_back(connection, topic)] == values
+
+
+@pytest.mark.parametrize("with_headers", [False, True])
+def test_a_record_that_is_too_large_fails_alone(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel, with_headers: bool
+) -> None:
+    topic = make_topic("large")
+    values = [b"a", b"x" * 3_000_000, b"b", b"y" * 40_000_000, b"c"]
+    carried = Carried(headers=HeadersColumn.from_lists([[("h", b"1")]] * len(values))) if with_headers else Carried()
+    properties = {"queue.buffering.max.kbytes": 16 * 1024, "message.max.bytes": 2_000_000}
+    with ColumnProducer({**config.producer(connection, client_id="t"), **properties}, kernel=kernel) as producer:
+        producer.send(topic, None, column(values), partitions=0, carried=carried)
+        assert producer.flush(30) == 0
+        report = one(producer.delivered())
+    codes = dict(zip(report.sequences.tolist(), report.errors.tolist(), strict=True))
+    assert codes == {0: 0, 1: KafkaError.MSG_SIZE_TOO_LARGE, 2: 0, 3: KafkaError.MSG_SIZE_TOO_LARGE, 4: 0}
+    assert report.offsets[np.argsort(report.sequences)].tolist() == [0, -1, 1, -1, 2]
+    assert [message.value() for message in read_back(connection, topic)] == [b"a", b"b", b"c"]
+
+
+def test_a_partition_that_there_is_not_fails_alone(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
+) -> None:
+    topic = make_topic("two", partitions=2)
+    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+        producer.look_around(timeout_s=10)
+        producer.send(topic, None, column([b"a", b"b", b"c"]), partitions=np.array([0, 7, 1], np.int32))
+        assert producer.flush(30) == 0
+        report = one(producer.delivered())
+    codes = dict(zip(report.sequences.tolist(), report.errors.tolist(), strict=True))
+    assert codes == {0: 0, 1: KafkaError._UNKNOWN_PARTITION, 2: 0}
+
+
+def test_columns_of_different_lengths_are_refused(connection: Connection, kernel: Kernel) -> None:
+    with (
+        ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer,
+        pytest.raises(ValueError, match="different lengths for 1 values"),
+    ):
+        producer.send("any", column([b"a", b"b"]), column([b"v"]))
+
+
+def test_an_empty_batch_is_nothing(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
+    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+        producer.send(make_topic("empty"), column([]), column([]))
+        assert producer.flush(1) == 0
+        assert producer.delivered() == []
+
+
+def test_an_aborted_transaction_leaves_nothing_visible(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel, prefix: str
+) -> None:
+    topic = make_topic("tx")
+    properties = {**config.producer(connection, client_id="t"), "transactional.id": prefix}
+    with ColumnProducer(properties, kernel=kernel) as producer:
+        producer.init_transactions(timeout_s=30)
+        for name, commit in ((b"a", True), (b"b", False), (b"c", True)):
+            producer.begin_transaction()
+            producer.send(topic, None, column([name]), partitions=0)
+            (producer.commit_transaction if commit else producer.abort_transaction)(timeout_s=30)
+        with pytest.raises(KafkaException) as raised:
+            producer.commit_transaction(timeout_s=5)
+    assert raised.value.args[0].code() == KafkaError._STATE
+    assert [message.value() for message in read_back(connection, topic)] == [b"a", b"c"]
+
+
+def test_closing_with_records_in_flight_neither_waits_nor_crashes(kernel: Kernel) -> None:
+    properties = config.producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, client_id="t")
+    producer = ColumnProducer(properties, kernel=kernel)
+    producer.send("nowhere", None, column([b"v"] * 1000))
+    assert producer.in_flight() == 1000
+    producer.close()
+    producer.close()
+    dropped = ColumnProducer(properties, kernel=kernel)
+    dropped.send("nowhere", None, column([b"v"] * 1000))
+    del dropped
+    assert gc.collect() >= 0
+
+
+def test_records_that_time_out_are_reported_as_failed(kernel: Kernel) -> None:
+    properties = config.producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, client_id="t")
+    with ColumnProducer({**properties, "delivery.timeout.ms": 200, "linger.ms": 0}, kernel=kernel) as producer:
+        producer.send("nowhere", None, column([b"v"] * 10))
+        assert producer.flush(30) == 0
+        report = one(producer.delivered())
+    assert report.errors.tolist() == [KafkaError._MSG_TIMED_OUT] * 10
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [({"no.such": 1}, "no.such"), ({"linger.ms": "soon"}, "linger.ms"), ({"error_cb": print}, "error_cb")],
+)
+def test_a_property_that_librdkafka_does_not_take_is_named(
+    properties: dict[str, config.Value], message: str, kernel: Kernel
+) -> None:
+    with pytest.raises((KafkaException, ValueError), match=message):
+        ColumnProducer(properties, kernel=kernel)
+
+
+def test_accepted_is_delivered_plus_failed_when_the_broker_is_killed(tmp_path: Path, kernel: Kernel) -> None:
+    with started(Wanted(dsn="host=127.0.0.1 port=1"), logs=tmp_path) as endpoints:
+        connection: Connection = {"bootstrap.servers": endpoints.bootstrap, **endpoints.client, "log_level": 0}
+        properties = {**config.producer(connection, client_id="t"), "delivery.timeout.ms": 2000, "batch.size": 5000}
+        with ColumnProducer(properties, kernel=kernel) as producer:
+            producer.look_around(timeout_s=10)
+            sent = 0
+            codes: Counter[int] = Counter()
+
+            def hear() -> int:
+                for report in producer.delivered():
+                    codes.update(report.errors.tolist())
+                return codes[0]
+
+            def sends() -> bool:
+                nonlocal sent
+                producer.send("t-any", None, column([b"x" * 1000] * 500))
+                sent += 500
+                producer.poll(0.01)
+                return hear() > 1000
+
+            wait_until(sends, deadline_s=30, why="records to be acknowledged", poll_s=0)
+            os.kill(endpoints.pids["broker-1"], signal.SIGKILL)
+            producer.send("t-any", None, column([b"x" * 1000] * 2000))
+            sent += 2000
+            assert producer.flush(30) == 0
+            hear()
+    assert codes[0] > 0
+    assert sum(codes.values()) == sent
+    assert codes[0] < sent
+
+
+def test_a_batch_producer_tells_of_what_failed_with_its_name(connection: Connection, make_topic: MakeTopic) -> None:
+    topic = make_topic("batch")
+    producer = BatchProducer({**config.producer(connection, client_id="t"), "message.max.bytes": 2_000})
+    producer.send(Outgoing(topic, ["ä", "b"], [b"1", b"2"]))
+    producer.send_one(topic, key="ä", value=None, headers=[("h", b"1")])
+    (report,) = producer.flush()
+    assert (report.topic, sorted(report.offsets.tolist()), report.errors) == (topic, [0, 1, 2], None)
+    assert producer.is_idle()
+    producer.send(Outgoing(topic, ["a", "b"], [b"1", b"2" * 5_000]))
+    with pytest.raises(Unacknowledged, match=r"1 records failed \(MSG_SIZE_TOO_LARGE\), 0 unheard of"):
+        producer.flush()
+    producer.close()
+    assert [message.key() for message in read_back(connection, topic)] == ["ä".encode(), b"b", "ä".encode(), b"a"]
