@@ -36,6 +36,7 @@ ROOM_S: Final = 0.01
 FLUSH_SLICE_S: Final = 0.2
 """A flush returns to Python this often, so that a signal is heard."""
 CLOSE_S: Final = 1.0
+METADATA_S: Final = 10.0
 
 
 class Carried(NamedTuple):
@@ -84,6 +85,7 @@ class ColumnProducer:
         self._release.atexit = False
         self._records_max = int(property_of(self._client, "queue.buffering.max.messages")) or 2**62
         self._bytes_max = int(property_of(self._client, "queue.buffering.max.kbytes")) * 1024
+        self._transactional = bool(properties.get("transactional.id"))
         self._sequence = 0
         self._taken = 0
         self._taken_bytes = 0
@@ -124,6 +126,10 @@ class ColumnProducer:
         handle = self._topics.get(name)
         if handle is None:
             handle = self._topics[name] = LIBRARY.rd_kafka_topic_new(self._client, name.encode(), None)
+            if self._transactional:
+                # Records of a batch to a topic whose leaders are not known would never join the transaction
+                # (librdkafka 2.16), and it would wait for them until its time is up.
+                look_around(self._client, handle, timeout_s=METADATA_S)
         return handle
 
     def _room(self, offsets: Int64, begin: int) -> int:

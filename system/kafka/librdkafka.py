@@ -258,12 +258,12 @@ def property_of(client: int, name: str) -> str:
     return text.value.decode()
 
 
-def look_around(client: int, *, timeout_s: float) -> None:
-    """Asks for all topics once, which fills the client's cache: the first record to a topic that is not in it waits up
-    to a second for its leaders. Raises `KafkaException` where no broker answers.
+def look_around(client: int, topic: int | None = None, *, timeout_s: float) -> None:
+    """Asks for all topics, or one by its handle, which fills the client's cache: the first record to a topic that is
+    not in it waits up to a second for its leaders. Raises `KafkaException` where no broker answers.
     """
     answer = c_void_p()
-    checked(LIBRARY.rd_kafka_metadata(client, 1, None, ctypes.byref(answer), round(timeout_s * 1000)))
+    checked(LIBRARY.rd_kafka_metadata(client, topic is None, topic, ctypes.byref(answer), round(timeout_s * 1000)))
     LIBRARY.rd_kafka_metadata_destroy(answer)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from bench.cluster.endpoints import Wanted
+from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.servers import cluster as started
 from bench.waiting import wait_until
 from system.kafka import config
@@ -68,7 +69,7 @@ def test_every_record_has_one_report_with_its_place_in_the_log(
     assert (report.latencies_us > 0).all()
     places = {(p, o): n for n, p, o in zip(report.sequences, report.partitions, report.offsets, strict=True)}
     found = {
-        places[message.partition(), message.offset()]: (message.key(), message.value())  # type: ignore[index]
+        places[message.partition(), message.offset()]: (message.key(), message.value())
         for message in read_back(connection, topic, partitions=3)
     }
     assert found == {**dict(enumerate(zip(keys, values, strict=True))), 500: (None, b"last")}
@@ -89,7 +90,11 @@ def test_a_key_is_partitioned_as_by_the_java_client(
 
 def test_headers_and_timestamps_are_carried(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
     topic = make_topic("carried")
-    lists = [[("pos", b"1"), ("pos", b""), ("none", None), ("näme", b"\x00")], [], [("a", b"b")]]
+    lists: list[list[tuple[str, bytes | None]]] = [
+        [("pos", b"1"), ("pos", b""), ("none", None), ("näme", b"\x00")],
+        [],
+        [("a", b"b")],
+    ]
     carried = Carried(np.array([10**12, 10**12 + 1, 10**12 + 2]), HeadersColumn.from_lists(lists))
     with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
         producer.send(topic, column([b"k", b"", None]), column([b"v", None, b""]), carried=carried)
@@ -206,7 +211,11 @@ def test_records_that_time_out_are_reported_as_failed(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize(
     ("properties", "message"),
-    [({"no.such": 1}, "no.such"), ({"linger.ms": "soon"}, "linger.ms"), ({"error_cb": print}, "error_cb")],
+    [
+        ({"no.such": 1}, "no.such"),
+        ({"enable.idempotence": "maybe"}, "enable.idempotence"),
+        ({"error_cb": print}, "error_cb"),
+    ],
 )
 def test_a_property_that_librdkafka_does_not_take_is_named(
     properties: dict[str, config.Value], message: str, kernel: Kernel
@@ -215,12 +224,15 @@ def test_a_property_that_librdkafka_does_not_take_is_named(
         ColumnProducer(properties, kernel=kernel)
 
 
-def test_accepted_is_delivered_plus_failed_when_the_broker_is_killed(tmp_path: Path, kernel: Kernel) -> None:
-    with started(Wanted(dsn="host=127.0.0.1 port=1"), logs=tmp_path) as endpoints:
+def test_accepted_is_delivered_plus_failed_when_the_broker_is_killed(
+    cluster: Endpoints, tmp_path: Path, kernel: Kernel
+) -> None:
+    with started(Wanted(dsn=cluster.dsn), logs=tmp_path) as endpoints:
         connection: Connection = {"bootstrap.servers": endpoints.bootstrap, **endpoints.client, "log_level": 0}
         properties = {**config.producer(connection, client_id="t"), "delivery.timeout.ms": 2000, "batch.size": 5000}
         with ColumnProducer(properties, kernel=kernel) as producer:
-            producer.look_around(timeout_s=10)
+            admin = AdminClient({**connection})
+            admin.create_topics([NewTopic("t-any", 1, 1)])["t-any"].result()
             sent = 0
             codes: Counter[int] = Counter()
 
