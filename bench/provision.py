@@ -54,10 +54,11 @@ def create_schemas(spec: RunSpec) -> None:
 
 
 def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
-    """Waits until the workers have said that every partition is theirs, rebuilt and all, and every worker has its share.
+    """Waits until the workers have said that every partition is theirs, rebuilt and all, and every worker has its
+    share.
 
-    What the broker says of its groups is not enough: a member may still be reading back what it needs. `tend` is called
-    meanwhile.
+    What the broker says of its groups is not enough: a member may still be reading back what it needs. `tend` is
+    called meanwhile.
     """
     topics = [topic for names in spec.groups().values() for topic in names]
     wanted = {(topic, number) for topic in topics for number in range(spec.partitions)}

@@ -88,10 +88,11 @@ class LowWatermark:
         self._moved.update(p for p, state in self.partitions.items() if state.low() != (state.published or 0))
 
     def finish_batch(self, producer: BatchProducer, change: PendingChange, positions: Mapping[int, int]) -> None:
-        """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that moved.
+        """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that
+        moved.
 
-        At most once a `PUBLISH_PERIOD_S`: a produce request is one partition's and costs the broker more than a batch of
-        records, while an L that is a tenth of a second old only makes a rebuild read that much more.
+        At most once a `PUBLISH_PERIOD_S`: a produce request is one partition's and costs the broker more than a
+        batch of records, while an L that is a tenth of a second old only makes a rebuild read that much more.
         """
         self._moved.update(apply_change(self.partitions, change, positions))
         if time.monotonic() - self._published_s >= PUBLISH_PERIOD_S:

@@ -156,7 +156,9 @@ class Worker:
         return Ended.DONE
 
     def _settle(self) -> None:
-        """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance refused."""
+        """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance
+        refused.
+        """
         if self._watermark is not None:
             self._watermark.publish(self._producer)
         if not self._producer.is_idle():
