@@ -171,7 +171,9 @@ def _terminated(_signal: int, _frame: FrameType | None) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code of the command; every foreseeable failure is one line on standard error."""
-    signal.signal(signal.SIGTERM, _terminated)
+    # SIGINT too: a shell that starts us in the background has it ignored, and nothing would end on it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
     try:
         return int(choreobench(args=argv, standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:

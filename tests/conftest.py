@@ -3,6 +3,7 @@
 Whatever a test makes on them carries its own `prefix`; a test that must not see others' rows asks for a `database`.
 """
 
+import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -11,6 +12,9 @@ import pytest
 
 from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.servers import cluster as start_cluster
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and whatever they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -163,7 +163,7 @@ def test_the_dump_equals_what_another_client_reads_record_for_record(
     rows = dump_topics(client, [topic], tmp_path)[topic]
     dumped = pq.read_table(tmp_path / f"{topic}.parquet").to_pylist()
     read = [row for number in (0, 1) for row in _read_by_confluent(client, topic, number)]
-    assert rows == len(read) > 1000
+    assert rows == len(read) > 500
     assert dumped == read
 
 
