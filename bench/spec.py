@@ -9,6 +9,7 @@ import orjson
 
 from bench.scenario import Scenario, Services, scenarios
 from system.kafka.config import Value
+from system.kafka.kernel import kernel_kind
 from system.runtime.failpoints import Crash, parse
 
 SPEC_FILE = "raw/spec.json"
@@ -102,6 +103,7 @@ def knobs(spec: RunSpec) -> dict[str, dict[str, Any]]:
         "enable_idempotence": (True, None),
         "isolation_level": ("read_committed", None),
         "compression": ("none", None),
+        "client_kernel": (kernel_kind(), None),
         "partition_assignment_strategy": ("cooperative-sticky", None),
         **{f"workers_{service}": (count, "processes") for service, count in spec.workers.items()},
     }
