@@ -134,6 +134,7 @@ def test_a_starter_killed_while_starting_leaves_no_process(tmp_path: Path, data:
         children = children_of(parent)
         starter.kill()
     wait_until(lambda: not any(map(alive, children)), deadline_s=30, why="the tools to follow their starter")
+    assert not [child for child in children if alive(child)]
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:
