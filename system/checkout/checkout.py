@@ -5,7 +5,7 @@ it.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -125,7 +125,6 @@ class Client:
     name: str = "checkout"
     observer: Observer = field(default_factory=NullObserver)
     failpoint: Callable[[str], None] = _nowhere
-    producer_overrides: Mapping[str, Any] = field(default_factory=dict)
     _orders: Transaction = field(init=False)
     payments: Transaction = field(init=False)
     stocks: Transaction = field(init=False)
@@ -135,8 +134,7 @@ class Client:
         self._orders = postgres.connect(self.dsn, schema=f"{self.prefix}order", name=self.name)
         self.payments = postgres.connect(self.dsn, schema=f"{self.prefix}pay", name=self.name)
         self.stocks = postgres.connect(self.dsn, schema=f"{self.prefix}stock", name=self.name)
-        properties = config.producer(self.connection, client_id=self.prefix + self.name)
-        self._producer = BatchProducer({**properties, **self.producer_overrides})
+        self._producer = BatchProducer(config.producer(self.connection, client_id=self.prefix + self.name))
 
     def begin(self, order_ids: Sequence[str]) -> Begun:
         """Begins these checkouts. Raises psycopg.Error, `Unacknowledged`: then it is unknown which of them were

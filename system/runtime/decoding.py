@@ -2,7 +2,7 @@
 go on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -83,8 +83,3 @@ def _decode_one(key: bytes | None, value: bytes | None, decode_key: Callable[[st
     if value is None:
         raise ValueError("no value")
     return decode_key(key.decode()), orjson.loads(value)
-
-
-def dead_letter_topics(topics: Mapping[str, object]) -> list[str]:
-    """The dead-letter topic of each topic."""
-    return [topic + DEAD_LETTER_SUFFIX for topic in topics]
