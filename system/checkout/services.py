@@ -2,7 +2,7 @@
 answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import orjson
@@ -23,9 +23,9 @@ def claims(batch: Batch) -> list[Claim]:
     return [Claim(order_id, tr, value[0] in _ROLLBACKS) for (order_id, tr), value in batch.rows()]
 
 
-def undone(claim: Claim) -> Claim | None:
-    """The step that a compensation undoes."""
-    return claim._replace(was_rollback=False) if claim.was_rollback else None
+def undone(claims: Sequence[Claim]) -> dict[Claim, Claim]:
+    """Compensation → the step that it undoes."""
+    return {claim: claim._replace(was_rollback=False) for claim in claims if claim.was_rollback}
 
 
 def reply(value: Json, outcome: str) -> bytes:

@@ -10,11 +10,10 @@ from system.store.postgres import Transaction
 STOCK = Balances("items", "item_id", "stock")
 
 
-def add(item_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[int | None]:
-    """The stock after each, in order; None for an unknown item."""
-    return [after for _, after in STOCK.change(item_ids, amounts, db)]
+def change(item_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
+    """Stock added (amount above 0) and taken (below), in order: (applied, stock after) of each.
 
-
-def subtract(item_ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
-    """(taken, stock after) of each, in order; refused ones change nothing."""
-    return STOCK.change(item_ids, [-amount for amount in amounts], db)
+    What is not there cannot be taken and changes nothing; an unknown item is (False, None). All rows are locked at
+    once, in the order of their ids, as the services do: nobody deadlocks.
+    """
+    return STOCK.change(item_ids, amounts, db)

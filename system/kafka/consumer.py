@@ -1,6 +1,7 @@
 """A member of a consumer group that polls columns and commits explicit offsets."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -105,11 +106,17 @@ class GroupConsumer:
         self._owed: dict[tuple[str, int], int] = {}
         rebalanced = Rebalanced(
             on_assign,
-            lambda partitions: self._leave(partitions, on_revoke),
+            lambda partitions: self._revoked(partitions, on_revoke),
             lambda partitions: self._leave(partitions, on_lost),
         )
         self._consumer = ColumnConsumer(properties, rebalanced=rebalanced)
         self._consumer.subscribe(topics)
+
+    def _revoked(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
+        """The last chance to commit what is owed of them; what is refused here is read again by the next owner."""
+        with suppress(CommitRefused):
+            self.commit()
+        self._leave(partitions, callback)
 
     def _leave(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
         for partition in partitions:
@@ -120,6 +127,11 @@ class GroupConsumer:
         """Waits for the first record, then takes what is there: a batch is as large as the backlog."""
         return raws(self._consumer.take(records_max=records_max, timeout_s=timeout_s))
 
+    def owe(self, spans: Sequence[Span]) -> None:
+        """The offset behind each span is committed with the next commit."""
+        for span in spans:
+            self._owed[span.topic, span.partition] = span.last_offset + 1
+
     def commit(self, spans: Sequence[Span] = ()) -> None:
         """Commits the offset behind each span, and what an earlier refusal left owed, synchronously. Raises
         `CommitRefused`.
@@ -127,8 +139,7 @@ class GroupConsumer:
         A refusal in the middle of a rebalance concerns partitions that may stay here: their offsets remain owed until
         they are committed or the partition is given away. Otherwise the last batch of a load would never be committed.
         """
-        for span in spans:
-            self._owed[span.topic, span.partition] = span.last_offset + 1
+        self.owe(spans)
         if not self._owed:
             return
         try:

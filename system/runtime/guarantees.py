@@ -32,17 +32,24 @@ class Ended(StrEnum):
     """The database undid the batch for certain (deadlock, serialization failure, another member was faster)."""
     UNKNOWN = "unknown"
     """The connection broke during a commit: the database may have the batch or not."""
+    POSTPONED = "postponed"
+    """The offsets are committed together with those of a later batch."""
     FAILED = "failed"
     """A record was not acknowledged, or the offsets were refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """`steps` of one batch, in order; `inbox`: repeated messages are recognised by their key."""
+    """`steps` of one batch, in order; `inbox`: repeated messages are recognised by their key.
+
+    `commit_period_s`: offsets are committed at most so often, where what is read again is harmless. A commit costs the
+    broker as much as a batch of records; 0 = with every batch.
+    """
 
     name: str
     steps: tuple[Step, ...]
     inbox: bool
+    commit_period_s: float = 0.0
 
 
 GUARANTEES: Mapping[str, Guarantee] = MappingProxyType(
@@ -51,7 +58,9 @@ GUARANTEES: Mapping[str, Guarantee] = MappingProxyType(
         for guarantee in (
             Guarantee("at-most-once", (Step.POLL, Step.COMMIT, Step.STATE, Step.PRODUCE), inbox=False),
             Guarantee("at-least-once", (Step.POLL, Step.STATE, Step.PRODUCE, Step.COMMIT), inbox=False),
-            Guarantee("idempotent", (Step.POLL, Step.STATE, Step.PRODUCE, Step.COMMIT), inbox=True),
+            Guarantee(
+                "idempotent", (Step.POLL, Step.STATE, Step.PRODUCE, Step.COMMIT), inbox=True, commit_period_s=0.1
+            ),
         )
     }
 )
@@ -86,7 +95,7 @@ def advance(guarantee: Guarantee, position: Position, ended: Ended) -> Position:
     uncommitted and whoever owns the partition next gets it again. With an inbox an unknown commit is simply done again.
     """
     step = guarantee.steps[position.index]
-    if ended is Ended.DONE:
+    if ended in (Ended.DONE, Ended.POSTPONED):
         following = (position.index + 1) % len(guarantee.steps)
         return Position(following, stopping=position.stopping)
     if ended is Ended.EMPTY and step is Step.POLL:

@@ -24,6 +24,7 @@ READ_DEADLINE_S = 60.0
 METADATA_S = 10.0
 POLL_S = 0.02
 PUBLISH_PERIOD_S = 0.1
+FORGET_PERIOD_S = 0.5
 TAIL_RECORDS = 64
 """How far before its end a partition of the watermark topic is read first: control records may stand behind the last
 L.
@@ -52,6 +53,7 @@ class LowWatermark:
         self.partitions: dict[int, PartitionPending] = {}
         self._moved: set[int] = set()
         self._published_s = 0.0
+        self._looked_s = 0.0
 
     def assigned(self, committed: Mapping[tuple[str, int], int], db: Transaction) -> list[tuple[int, int, int, int]]:
         """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records)
@@ -86,6 +88,30 @@ class LowWatermark:
     def after_rebuild(self) -> None:
         """A crash between a decision and the publishing of L would otherwise leave L pinned."""
         self._moved.update(p for p, state in self.partitions.items() if state.low() != (state.published or 0))
+
+    def doubt(self, positions: Positions) -> None:
+        """Up to these positions somebody else has decided something: the batch is done again with open eyes."""
+        for partition, pos in positions.items():
+            state = self.partitions[partition]
+            state.horizon = max(state.horizon, pos)
+
+    def forget_decided(self, db: Transaction) -> None:
+        """Drops halves of transactions that were decided before: a sender that repeated itself would pin L for ever.
+
+        A look every `FORGET_PERIOD_S` at what has waited since the last one.
+        """
+        if time.monotonic() - self._looked_s < FORGET_PERIOD_S:
+            return
+        self._looked_s = time.monotonic()
+        waiting = [(partition, key) for partition, state in self.partitions.items() for key in state.long_waiting()]
+        if not waiting:
+            return
+        with db.transaction():
+            decided = self._handler.decided([key for _, key in waiting], db)
+        for partition, key in waiting:
+            if key in decided:
+                del self.partitions[partition].halves[key]
+                self._moved.add(partition)
 
     def finish_batch(self, producer: BatchProducer, change: PendingChange, positions: Mapping[int, int]) -> None:
         """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that

@@ -9,9 +9,12 @@ read [L, committed) to know again what is half-finished. Pure: reads no clock, n
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from system.kafka.batch import Json
+
+LONG_WAITING_MAX = 256
 
 
 class Half(NamedTuple):
@@ -30,6 +33,9 @@ class PartitionPending:
     Their other half may stand between here and `horizon`, the end of the log at the assignment; until it was read, the
     transaction is not finished below `pos`, and L must not pass it. Past the horizon there are none: what was not met
     by then stands below the L from which was rebuilt.
+
+    Below the horizon a record may have been read before; past it only a sender that repeats itself can surprise.
+    `seen_before` is where `pos` stood at the last look for halves that such a sender has sent again.
     """
 
     pos: int = 0
@@ -37,6 +43,14 @@ class PartitionPending:
     halves: OrderedDict[Any, Half] = field(default_factory=OrderedDict)
     horizon: int = 0
     shadows: OrderedDict[Any, Half] = field(default_factory=OrderedDict)
+    seen_before: int = 0
+
+    def long_waiting(self) -> list[Any]:
+        """Keys of the oldest halves that were waiting at the last look already, and begins the next one."""
+        old = takewhile(lambda item: item[1].offset < self.seen_before, self.halves.items())
+        keys = [key for key, _ in islice(old, LONG_WAITING_MAX)]
+        self.seen_before = self.pos
+        return keys
 
     def low(self) -> int:
         """L, the offset from which a rebuild must read."""

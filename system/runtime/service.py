@@ -38,13 +38,14 @@ class InboxHandler:
     """A handler behind an inbox: the runtime hands it only what is new and answers the rest from the stored outcomes.
 
     `handle(commands, db)` decides each record. `claims(batch)` names the logical message of each, pure.
-    `undone(claim)` is the claim of the step that a compensation undoes, or None. `reply(value, outcome)` is the record
-    sent for it. `apply` is how a batch meets the inbox, None: as the guarantee says (a wrong system's otherwise).
+    `undone(claims)` maps each compensation to the claim of the step that it undoes. `reply(value, outcome)` is the
+    record sent for it. `apply` is how a batch meets the inbox, None: as the guarantee says (a wrong system's
+    otherwise).
     """
 
     handle: Callable[[Batch, Transaction], Outcomes]
     claims: Callable[[Batch], list[Claim]]
-    undone: Callable[[Claim], Claim | None]
+    undone: Callable[[Sequence[Claim]], dict[Claim, Claim]]
     success: str
     """The outcome that a compensation may undo; assumed for it where the guarantee keeps no inbox."""
     reply: Callable[[Any, str], bytes]
@@ -57,9 +58,9 @@ class InboxHandler:
 class PendingHandler:
     """A handler that joins records across batches: the runtime keeps its half-finished transactions a partition.
 
-    `handle(outcomes, db, pending)` reads `pending` and reports what it opened and closed. `half(value)` names the half
-    that a record is, or None for one that takes no part. `decided(keys, db)` are those whose decision is durable.
-    `low_watermark_topic` is where the runtime publishes L.
+    `handle(outcomes, db, pending)` reads `pending` and reports what it opened and closed; it may take a record past its
+    partition's horizon for new. `half(value)` names the half that a record is, or None for one that takes no part.
+    `decided(keys, db)` are those whose decision is durable. `low_watermark_topic` is where the runtime publishes L.
     """
 
     handle: Callable[[Batch, Transaction, Pending], Replies]

@@ -30,6 +30,8 @@ from system.store.postgres import Raced
 
 POLL_S = 0.1
 RECORDS_MAX = 4000
+DOUBTFUL_BATCHES = 20
+"""For so many batches after an assignment or a race a repetition is looked for before it is done, and not only then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class Worker:
             else None
         )
         self._rebuilt = False
+        self._doubtful = DOUBTFUL_BATCHES
+        self._committed_s = 0.0
         self._flight = _Flight()
         self._consumer = self._join()
         self._act: Mapping[Step, Callable[[], Ended]] = {
@@ -124,9 +128,9 @@ class Worker:
                 if step is Step.EXIT:
                     return 1
                 if step is Step.STOP:
-                    self._acknowledge()
+                    self._settle()
                     return 0
-                if step is Step.COMMIT and self._flight.raws:
+                if step is Step.COMMIT and self._flight.raws and self._commit_is_due():
                     self._failpoints.passed("before-commit")
                 ended = self._act[step]()
                 if ended is Ended.DONE:
@@ -159,6 +163,7 @@ class Worker:
         """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance
         refused.
         """
+        self._forget_decided()
         if self._watermark is not None:
             self._watermark.publish(self._producer)
         if not self._producer.is_idle():
@@ -179,12 +184,20 @@ class Worker:
         # SQLSTATE 40P01 and 40001: certainly rolled back.
         except (DeadlockDetected, SerializationFailure, Raced) as error:
             self._observer.event("batch-rolled-back", reason=type(error).__name__)
+            self._doubt()
             return Ended.ROLLED_BACK
         except (psycopg.OperationalError, psycopg.InternalError) as error:
             self._observer.event("database-lost", reason=str(error).splitlines()[0])
+            self._doubt()
             return self._reconnected()
         flight.times = flight.times._replace(stored_ns=time.monotonic_ns())
         return Ended.DONE
+
+    def _doubt(self) -> None:
+        """What is done again, and the batches behind it, may have been done before."""
+        self._doubtful = DOUBTFUL_BATCHES
+        if self._watermark is not None:
+            self._watermark.doubt(self._positions())
 
     def _handle(self, batch: Batch) -> None:
         handler = self._service.handler
@@ -192,9 +205,12 @@ class Worker:
             assert self._watermark is not None
             replies = handler.handle(batch, self._db, self._watermark.partitions)
             self._flight.change = replies.change
+        elif handler.apply is not None:
+            replies = handler.apply(batch, self._db, handler)
+        elif self._settings.guarantee.inbox:
+            replies = apply_once(batch, self._db, handler, cautious=self._doubtful > 0)
         else:
-            apply = handler.apply or (apply_once if self._settings.guarantee.inbox else apply_always)
-            replies = apply(batch, self._db, handler)
+            replies = apply_always(batch, self._db, handler)
         self._flight.outgoing += replies.outgoing
 
     def _reconnected(self) -> Ended:
@@ -224,17 +240,28 @@ class Worker:
             return Ended.FAILED
         self._flight.times = self._flight.times._replace(produced_ns=time.monotonic_ns())
         if self._watermark is not None and self._flight.change is not None:
-            positions = {span.partition: span.last_offset + 1 for raw in self._flight.raws for span in raw.spans()}
-            self._watermark.finish_batch(self._producer, self._flight.change, positions)
+            self._watermark.finish_batch(self._producer, self._flight.change, self._positions())
         return Ended.DONE
+
+    def _positions(self) -> dict[int, int]:
+        """Partition → the offset behind the batch, of a service that reads one topic."""
+        return {span.partition: span.last_offset + 1 for raw in self._flight.raws for span in raw.spans()}
 
     def _acknowledge(self) -> None:
         for report in self._producer.flush():
             self._observer.acknowledged(report.topic, report.partitions, report.offsets, report.errors, None)
 
+    def _commit_is_due(self) -> bool:
+        return time.monotonic() - self._committed_s >= self._settings.guarantee.commit_period_s
+
     def _commit(self) -> Ended:
+        spans = [span for raw in self._flight.raws for span in raw.spans()]
+        if not self._commit_is_due():
+            self._consumer.owe(spans)
+            return Ended.POSTPONED
+        self._committed_s = time.monotonic()
         try:
-            self._consumer.commit([span for raw in self._flight.raws for span in raw.spans()])
+            self._consumer.commit(spans)
         except CommitRefused as error:
             self._observer.event("commit-refused", reason=str(error))
             return Ended.FAILED
@@ -248,8 +275,17 @@ class Worker:
         spans = [span for raw in flight.raws for span in raw.spans()]
         self._observer.batch(spans, flight.times, generation=self._consumer.generation(), transaction=None)
         self._flight = _Flight()
+        self._doubtful = max(0, self._doubtful - 1)
+        self._forget_decided()
+
+    def _forget_decided(self) -> None:
+        if self._watermark is not None:
+            # Where the connection broke, the next batch finds out and opens another.
+            with suppress(psycopg.OperationalError, psycopg.InternalError):
+                self._watermark.forget_decided(self._db)
 
     def _assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self._doubtful = DOUBTFUL_BATCHES
         if self._watermark is not None and partitions:
             committed = self._consumer.committed(partitions)
             for partition, low, pos, records in self._watermark.assigned(committed, self._db):

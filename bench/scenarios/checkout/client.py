@@ -23,8 +23,8 @@ from system.checkout.checkout import Client
 from system.runtime.observer import Observer
 
 SESSIONS = 2
-GATHER_S = 0.025
-DIRECT_GATHER_S = 0.02
+GATHER_S = 0.04
+DIRECT_GATHER_S = 0.04
 
 
 def workload_of(spec: RunSpec) -> Workload:

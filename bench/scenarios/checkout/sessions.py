@@ -80,10 +80,7 @@ class DirectSession:
     _failed: list[Failed] = field(default_factory=list)
 
     def begin(self, operations: Numbers) -> Begun:
-        """One batch: a transaction a service, then the poisoned records.
-
-        A transaction locks all its rows at once, in the order of their ids, as the services do: nobody deadlocks.
-        """
+        """One batch: a transaction a service, then the poisoned records."""
         self._finished, self._failed = [], []
         kind = self.operations.kind[operations]
         self._apply(operations[(kind == FUNDS) | (kind == PAYMENT)], self._change_credit)
@@ -103,24 +100,18 @@ class DirectSession:
             self._failed.append(Failed(operations, fate(error), error_name(error)))
 
     def _change_credit(self, operations: Numbers) -> Finished:
-        adds = self.operations.kind[operations] == FUNDS
+        amounts = np.abs(self.operations.amount[operations])
+        signed = np.where(self.operations.kind[operations] == FUNDS, amounts, -amounts)
         with self.client.payments.transaction():
-            payments.CREDIT.lock(self._names(operations)[0], self.client.payments)
-            added = payments.add_funds(*self._names(operations[adds]), self.client.payments)
-            paid = payments.pay(*self._names(operations[~adds]), self.client.payments)
-        return _ended(np.concatenate((operations[adds], operations[~adds])), [*_known(added), *paid])
+            return _ended(operations, payments.change(self._names(operations), signed.tolist(), self.client.payments))
 
     def _change_stock(self, operations: Numbers) -> Finished:
-        adds = self.operations.amount[operations] >= 0
+        amounts = self.operations.amount[operations].tolist()
         with self.client.stocks.transaction():
-            stocks.STOCK.lock(self._names(operations)[0], self.client.stocks)
-            added = stocks.add(*self._names(operations[adds]), self.client.stocks)
-            taken = stocks.subtract(*self._names(operations[~adds]), self.client.stocks)
-        return _ended(np.concatenate((operations[adds], operations[~adds])), [*_known(added), *taken])
+            return _ended(operations, stocks.change(self._names(operations), amounts, self.client.stocks))
 
-    def _names(self, operations: Numbers) -> tuple[list[str], list[int]]:
-        names = [str(number) for number in self.operations.entity[operations].tolist()]
-        return names, np.abs(self.operations.amount[operations]).tolist()
+    def _names(self, operations: Numbers) -> list[str]:
+        return [str(number) for number in self.operations.entity[operations].tolist()]
 
     def _poison(self, operations: Numbers) -> Finished:
         """Its position is kept as tr (the partition) and balance (the offset)."""
@@ -135,11 +126,6 @@ class DirectSession:
     def close(self) -> None:
         """Closes the client."""
         self.client.close()
-
-
-def _known(after: list[int | None]) -> list[tuple[bool, int | None]]:
-    """An addition is refused for an unknown entity only."""
-    return [(balance is not None, balance) for balance in after]
 
 
 def _ended(operations: Numbers, answers: list[tuple[bool, int | None]]) -> Finished:

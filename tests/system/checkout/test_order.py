@@ -11,7 +11,7 @@ from system.checkout.order import order
 from system.kafka.batch import Batch
 from system.runtime.pending import Half, PartitionPending, apply_change
 from system.runtime.service import Replies
-from system.store.postgres import Transaction
+from system.store.postgres import Raced, Transaction
 
 Open = Callable[[str], Transaction]
 LINES = [["a", 1]]
@@ -103,11 +103,23 @@ def test_a_record_of_a_decided_transaction_sends_the_stored_messages_again_and_s
     db: Transaction, pending: dict[int, PartitionPending]
 ) -> None:
     order(batch(("3", ["psuccess", 7]), ("3", ["sfail", LINES])), db, pending)
+    pending[0].horizon = 3
     again = order(batch(("3", ["sfail", LINES]), first=2), db, pending)
     assert sent(again) == [(PAY, "3_1", ["can", 7, "u"])]
     assert again.change is not None
     assert not again.change.opened
     assert again.change.skipped == [(0, ("3", 1), Half(2, "stock", ["sfail", LINES]))]
+
+
+def test_past_the_horizon_a_decision_that_is_there_refuses_a_second_one(
+    db: Transaction, pending: dict[int, PartitionPending]
+) -> None:
+    twice = batch(("3", ["psuccess", 7]), ("3", ["sfail", LINES]))
+    order(twice, db, pending)
+    with pytest.raises(Raced):
+        order(twice, db, pending)
+    pending[0].horizon = 2
+    assert sent(order(twice, db, pending)) == [(PAY, "3_1", ["can", 7, "u"])] * 2
 
 
 def test_an_acknowledgement_of_an_earlier_attempt_leaves_the_running_one_alone(

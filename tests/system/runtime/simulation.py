@@ -120,6 +120,9 @@ class World:
     def _commit(self, number: int, luck: int) -> Ended:
         member = self.members[number]
         member.owed.update({p: offset + 1 for p, offset in member.batch})
+        if luck == 3 and self.guarantee.commit_period_s:
+            member.batch = []
+            return Ended.POSTPONED
         if luck == 2 or any(self.owner[p] != number for p in member.owed):
             self.disturbed = True
             return Ended.FAILED

@@ -112,3 +112,14 @@ def test_after_a_crash_no_watermark_passes_what_is_not_finished_below_its_positi
         assert all(key in decided_in(log[:pos]) for key, _ in log[:low])
     half_finished = [offset for offset, (key, _) in enumerate(log) if key not in decided]
     assert state.low() == min(half_finished, default=len(log))
+
+
+def test_only_what_waited_at_the_last_look_already_has_waited_long() -> None:
+    state = PartitionPending()
+    state.halves["a"] = Half(0, "pay", 1)
+    state.pass_to(1)
+    assert state.long_waiting() == []
+    state.halves["b"] = Half(1, "pay", 1)
+    state.pass_to(2)
+    assert state.long_waiting() == ["a"]
+    assert state.long_waiting() == ["a", "b"]
