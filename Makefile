@@ -32,5 +32,5 @@ clean:
 	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks .import_linter_cache
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements/locked.txt requirements/install pyproject.toml setup.py system/kafka/kernel.c
+$(STAMP): requirements/locked.txt requirements/install pyproject.toml setup.py $(wildcard system/kafka/kernel*.[ch])
 	@PYTHON="$(PYTHON)" requirements/install

@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
+SOURCES = ["system/kafka/kernel.c", "system/kafka/kernel_produce.c"]
 OPTIONS = ("-O3", "-fPIC", "-shared", "-Wall", "-Wextra")
 
 
@@ -34,6 +35,6 @@ class BuildKernel(build_ext):
 
 
 setup(
-    ext_modules=[Extension("system.kafka._kernel", ["system/kafka/kernel.c"], optional=True)],
+    ext_modules=[Extension("system.kafka._kernel", SOURCES, depends=["system/kafka/kernel.h"], optional=True)],
     cmdclass={"build_ext": BuildKernel},
 )

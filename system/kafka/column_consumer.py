@@ -31,6 +31,7 @@ from system.kafka.librdkafka import (
     partition_list,
     partitions_in,
     serialised_group,
+    topic_handle,
 )
 from system.kafka.records import Records
 
@@ -146,7 +147,7 @@ class ColumnConsumer:
         if name is None:
             found: bytes = LIBRARY.rd_kafka_topic_name(handle)
             name = found.decode()
-            held = LIBRARY.rd_kafka_topic_new(self._client, found, None)
+            held = topic_handle(self._client, name)
             assert held == handle, "librdkafka has one handle a topic and client"
             self._held[handle] = name
         return name

@@ -14,13 +14,11 @@ import numpy as np
 from confluent_kafka import TopicPartition
 from numpy.typing import NDArray
 
-from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64, address
+from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64
 from system.kafka.config import Properties
-from system.kafka.kernel import KERNEL, Kernel, Reports
+from system.kafka.kernel import KERNEL, Kernel, Sender
 from system.kafka.librdkafka import (
-    COPY,
     LIBRARY,
-    PARTITION_GIVEN,
     PRODUCER,
     PURGE_ALL,
     configured,
@@ -30,7 +28,7 @@ from system.kafka.librdkafka import (
     partition_list,
     property_of,
 )
-from system.kafka.records import REPORT, message_rows
+from system.kafka.records import Sending
 from system.kafka.transactions import checked_step
 
 CHUNK: Final = 20_000
@@ -77,13 +75,12 @@ class ColumnProducer:
     def __init__(self, properties: Properties, *, kernel: Kernel = KERNEL) -> None:
         """Raises `KafkaException` for properties that librdkafka refuses."""
         conf = configured(properties)
-        self._kernel = kernel
-        self._reports = kernel.reports()
-        LIBRARY.rd_kafka_conf_set_opaque(conf, self._reports.opaque)
-        LIBRARY.rd_kafka_conf_set_dr_msg_cb(conf, self._reports.callback)
+        self._sender = kernel.sender()
+        LIBRARY.rd_kafka_conf_set_opaque(conf, self._sender.opaque)
+        LIBRARY.rd_kafka_conf_set_dr_msg_cb(conf, self._sender.callback)
         self._client = created(PRODUCER, conf)
         self._topics: dict[str, int] = {}
-        self._release = weakref.finalize(self, _release, self._client, self._topics, self._reports)
+        self._release = weakref.finalize(self, _release, self._client, self._topics, self._sender)
         # Threads of other clients may be gone at exit: the process ends with this client open.
         self._release.atexit = False
         self._records_max = int(property_of(self._client, "queue.buffering.max.messages")) or 2**62
@@ -92,7 +89,6 @@ class ColumnProducer:
         self._sequence = 0
         self._taken = 0
         self._taken_bytes = 0
-        self._refused: list[NDArray[np.void]] = []
 
     def look_around(self, *, timeout_s: float) -> None:
         """Fills the client's cache of topics and leaders. Raises `KafkaException` where no broker answers."""
@@ -116,19 +112,21 @@ class ColumnProducer:
         if any(column is not None and len(column) != len(values) for column in columns):
             raise ValueError(f"columns of different lengths for {len(values)} values")
         first = self._sequence
-        rows = message_rows(self._topic(topic), keys, values, partitions=partitions, first_sequence=first)
-        self._sequence += len(rows)
+        if isinstance(partitions, np.ndarray):
+            partitions = np.ascontiguousarray(partitions, np.int32)
+        sending = Sending(self._topic(topic), keys, values, partitions, *carried, first)
+        self._sequence += len(values)
         begin = 0
-        while begin < len(rows):
+        while begin < len(values):
             end = begin + min(self._room(values.offsets, begin), CHUNK)
-            begin += self._handed(rows[begin:end], carried, first_row=begin)
+            begin += self._handed(sending, begin, end)
             LIBRARY.rd_kafka_poll(self._client, 0)
         return first
 
     def _topic(self, name: str) -> int:
         handle = self._topics.get(name)
         if handle is None:
-            handle = self._topics[name] = LIBRARY.rd_kafka_topic_new(self._client, name.encode(), None)
+            handle = self._topics[name] = self._sender.topic(self._client, name)
             if self._transactional:
                 # Records of a batch to a topic whose leaders are not known would never join the transaction
                 # (librdkafka 2.16), and it would wait for them until its time is up.
@@ -143,7 +141,7 @@ class ColumnProducer:
         """
         while True:
             in_flight = self.in_flight()
-            room = self._bytes_max - (self._taken_bytes - self._reports.heard_bytes)
+            room = self._bytes_max - (self._taken_bytes - self._sender.heard_bytes)
             fitting = int(np.searchsorted(offsets, offsets[begin] + room, "right")) - 1 - begin
             fitting = min(fitting, self._records_max - in_flight, len(offsets) - 1 - begin)
             if fitting > 0:
@@ -152,30 +150,19 @@ class ColumnProducer:
                 return 1
             LIBRARY.rd_kafka_poll(self._client, round(ROOM_S * 1000))
 
-    def _handed(self, rows: NDArray[np.void], carried: Carried, *, first_row: int) -> int:
-        """How many of the rows are done with: taken by librdkafka, or refused for good."""
-        if carried.timestamps_ms is None and carried.headers is None:
-            topic, flags = int(rows["topic"][0]), COPY | PARTITION_GIVEN
-            taken = LIBRARY.rd_kafka_produce_batch(topic, -1, flags, address(rows), len(rows))
-            tried = len(rows)
-        else:
-            tried = self._kernel.produce_each(
-                self._client, rows, carried.timestamps_ms, carried.headers, first_row=first_row
-            )
-            # The one that found no room is tried again, unless an empty queue had none: then it is refused for good.
-            if tried < len(rows) and self.in_flight() + int(np.count_nonzero(rows["error"][:tried] == 0)) == 0:
-                tried += 1
-            taken = int(np.count_nonzero(rows["error"][:tried] == 0))
-        refused = rows[:tried]["error"] != 0
-        self._taken += taken
-        self._taken_bytes += int(rows[:tried]["value_size"][~refused].sum())
-        if taken < tried:
-            self._refused.append(_refusals(rows[:tried][refused]))
-        return tried
+    def _handed(self, sending: Sending, begin: int, end: int) -> int:
+        """How many of the rows are done with: taken by librdkafka, or refused for good.
+
+        One that finds no room is tried again, unless an empty queue had none: then it is refused for good.
+        """
+        handed = self._sender.produce(self._client, sending, begin, end, may_wait=self.in_flight() > 0)
+        self._taken += handed.taken
+        self._taken_bytes += handed.taken_bytes
+        return handed.tried
 
     def in_flight(self) -> int:
         """Records in the queue or on their way, whose fate is not known yet."""
-        return self._taken - self._reports.heard
+        return self._taken - self._sender.heard
 
     def poll(self, timeout_s: float = 0.0) -> int:
         """Serves delivery reports, waiting for the first at most so long; records still in flight."""
@@ -192,10 +179,7 @@ class ColumnProducer:
 
     def delivered(self) -> list[Delivered]:
         """The reports since the last call, a value a topic."""
-        rows = self._reports.take()
-        if self._refused:
-            rows = np.concatenate([*self._refused, rows])
-            self._refused = []
+        rows = self._sender.take()
         return list(self._by_topic(rows)) if len(rows) else []
 
     def _by_topic(self, rows: NDArray[np.void]) -> Iterator[Delivered]:
@@ -209,7 +193,7 @@ class ColumnProducer:
 
     def has_reports(self) -> bool:
         """`delivered` has something to tell."""
-        return bool(self._refused) or self._reports.waiting > 0
+        return self._sender.waiting > 0
 
     def init_transactions(self, *, timeout_s: float) -> None:
         """Fences earlier producers of the same transactional id and waits for the end of what they left open (KIP-98).
@@ -254,17 +238,8 @@ class ColumnProducer:
         self.close()
 
 
-def _release(client: int, topics: dict[str, int], reports: Reports) -> None:
+def _release(client: int, topics: dict[str, int], sender: Sender) -> None:
     for handle in topics.values():
         LIBRARY.rd_kafka_topic_destroy(handle)
     LIBRARY.rd_kafka_destroy(client)
-    reports.close()
-
-
-def _refusals(rows: NDArray[np.void]) -> NDArray[np.void]:
-    refused = np.empty(len(rows), REPORT)
-    refused["sequence"] = rows["opaque"]
-    refused["offset"] = refused["latency_us"] = -1
-    for name in ("topic", "partition", "error"):
-        refused[name] = rows[name]
-    return refused
+    sender.close()

@@ -13,6 +13,7 @@ Bytes = NDArray[np.uint8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+Header = tuple[str, bytes | None]
 Numbers = Sequence[int] | NDArray[np.integer]
 """A column of whole numbers, as a list or as an array."""
 
@@ -130,7 +131,7 @@ class HeadersColumn:
     values: BytesColumn
 
     @classmethod
-    def from_lists(cls, rows: Sequence[Sequence[tuple[str, bytes | None]]]) -> Self:
+    def from_lists(cls, rows: Sequence[Sequence[Header]]) -> Self:
         """As confluent-kafka takes them, a list a record."""
         flat = [header for row in rows for header in row]
         names = BytesColumn.from_strings([name for name, _ in flat])
@@ -153,7 +154,7 @@ class HeadersColumn:
         offsets = pa.py_buffer(self.offsets.astype(np.int32))
         return pa.Array.from_buffers(pa.list_(_HEADER), len(self.offsets) - 1, [None, offsets], children=[pairs])
 
-    def to_lists(self) -> list[list[tuple[str, bytes | None]]]:
+    def to_lists(self) -> list[list[Header]]:
         """As confluent-kafka gives them, but an empty list where it has None."""
         names = [(name or b"").decode() for name in self.names.to_list()]
         flat = list(zip(names, self.values.to_list(), strict=True))

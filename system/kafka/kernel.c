@@ -1,81 +1,6 @@
-/* The inner loops of the columnar Kafka client: a record costs no Python object on its way in or out.
- *
- * A plain shared object: neither Python nor librdkafka is compiled in or linked. The functions of the librdkafka that
- * the process has loaded come by pointer (`struct calls`), and its message is the public rd_kafka_message_t of
- * rdkafka.h, which librdkafka's ABI fixes. system/kafka/kernel.py has the same interface without a compiler.
- *
- * Nothing here locks or keeps state: a client belongs to one thread, and `struct reports` to one producer.
- */
+/* Messages to columns, and sums over columns. See kernel.h. */
 
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/types.h>
-
-#define KERNEL_INTERFACE 1
-#define HEADERS_END (-156) /* RD_KAFKA_RESP_ERR__NOENT */
-
-/* rd_kafka_message_t */
-struct message {
-    int32_t error;
-    void *topic;
-    int32_t partition;
-    void *value;
-    size_t value_size;
-    void *key;
-    size_t key_size;
-    int64_t offset;
-    void *opaque;
-};
-_Static_assert(sizeof(struct message) == 72, "rd_kafka_message_t has 72 bytes on a 64-bit machine");
-
-/* rd_kafka_vu_t: one argument of rd_kafka_produceva */
-struct argument {
-    int32_t kind;
-    union {
-        void *pointer;
-        int32_t i32;
-        int64_t i64;
-        struct {
-            void *pointer;
-            size_t size;
-        } memory;
-        char padding[64];
-    } u;
-};
-_Static_assert(sizeof(struct argument) == 72, "rd_kafka_vu_t has 72 bytes on a 64-bit machine");
-
-enum { ARG_TOPIC = 2, ARG_PARTITION = 3, ARG_VALUE = 4, ARG_KEY = 5, ARG_OPAQUE = 6, ARG_FLAGS = 7, ARG_TIMESTAMP = 8,
-       ARG_HEADERS = 10 };
-
-/* The functions of librdkafka that the loops call, in the order of kernel.py. */
-struct calls {
-    void (*message_destroy)(struct message *);
-    int64_t (*message_timestamp)(const struct message *, int32_t *kind);
-    int32_t (*message_headers)(const struct message *, void **headers);
-    int32_t (*header_get_all)(const void *headers, size_t index, const char **name, const void **value, size_t *size);
-    int64_t (*message_latency)(const struct message *);
-    void *(*produceva)(void *client, const struct argument *arguments, size_t count);
-    int32_t (*error_code)(const void *error);
-    void (*error_destroy)(void *error);
-    void *(*headers_new)(size_t count);
-    int32_t (*header_add)(void *headers, const char *name, ssize_t name_size, const void *value, ssize_t value_size);
-    void (*headers_destroy)(void *headers);
-};
-
-/* A column of byte strings, Arrow's layout: row i is data[offsets[i] .. offsets[i+1]); nulls may be absent. */
-struct bytes {
-    uint8_t *data;
-    int64_t *offsets;
-    uint8_t *nulls;
-};
-
-struct headers {
-    int64_t *offsets; /* header rows of record i: offsets[i] .. offsets[i+1] */
-    struct bytes names;
-    struct bytes values;
-};
+#include "kernel.h"
 
 int32_t kernel_interface(void) { return KERNEL_INTERFACE; }
 
@@ -179,108 +104,6 @@ void kernel_destroy(const struct calls *calls, struct message **messages, int64_
         calls->message_destroy(messages[i]);
 }
 
-/* ---- produce ---------------------------------------------------------------------------------------------------- */
-
-/* One call a record, for what rd_kafka_produce_batch cannot carry. Sets each message's error; stops at the first that
- * equals `stop_at` (a full queue) and returns how many records were tried before it. */
-int64_t kernel_produce_each(const struct calls *calls, void *client, struct message *messages, int64_t count,
-                            const int64_t *timestamps, const struct headers *headers, int64_t first_row,
-                            int32_t flags, int32_t stop_at)
-{
-    for (int64_t i = 0; i < count; i++) {
-        struct message *m = &messages[i];
-        int64_t row = first_row + i;
-        struct argument arguments[8] = {
-            {.kind = ARG_TOPIC, .u.pointer = m->topic},
-            {.kind = ARG_PARTITION, .u.i32 = m->partition},
-            {.kind = ARG_VALUE, .u.memory = {m->value, m->value_size}},
-            {.kind = ARG_KEY, .u.memory = {m->key, m->key_size}},
-            {.kind = ARG_OPAQUE, .u.pointer = m->opaque},
-            {.kind = ARG_FLAGS, .u.i32 = flags},
-        };
-        size_t used = 6;
-        if (timestamps != NULL)
-            arguments[used++] = (struct argument){.kind = ARG_TIMESTAMP, .u.i64 = timestamps[row]};
-        void *list = NULL;
-        if (headers != NULL && headers->offsets[row + 1] > headers->offsets[row]) {
-            list = calls->headers_new((size_t)(headers->offsets[row + 1] - headers->offsets[row]));
-            for (int64_t h = headers->offsets[row]; h < headers->offsets[row + 1]; h++) {
-                const int64_t *name = headers->names.offsets + h, *value = headers->values.offsets + h;
-                int null = headers->values.nulls != NULL && headers->values.nulls[h];
-                calls->header_add(list, (const char *)headers->names.data + name[0], name[1] - name[0],
-                                  null ? NULL : headers->values.data + value[0], value[1] - value[0]);
-            }
-            arguments[used++] = (struct argument){.kind = ARG_HEADERS, .u.pointer = list};
-        }
-        void *error = calls->produceva(client, arguments, used);
-        m->error = 0;
-        if (error == NULL)
-            continue;
-        m->error = calls->error_code(error);
-        calls->error_destroy(error);
-        if (list != NULL)
-            calls->headers_destroy(list); /* librdkafka took the list only if it took the record */
-        if (m->error == stop_at)
-            return i;
-    }
-    return count;
-}
-
-struct report {
-    int64_t sequence, offset, latency_us;
-    void *topic;
-    int32_t partition, error;
-};
-
-struct reports {
-    struct report *rows;
-    int64_t count, capacity;
-    int64_t heard, heard_bytes; /* since the producer was made */
-    int64_t lost;               /* for want of memory */
-    int64_t (*latency)(const struct message *);
-};
-
-struct reports *kernel_reports_new(const struct calls *calls)
-{
-    struct reports *reports = calloc(1, sizeof *reports);
-    if (reports != NULL)
-        reports->latency = calls->message_latency;
-    return reports;
-}
-
-void kernel_reports_free(struct reports *reports)
-{
-    free(reports->rows);
-    free(reports);
-}
-
-/* The delivery report callback (rd_kafka_conf_set_dr_msg_cb), called inside rd_kafka_poll and rd_kafka_flush. */
-void kernel_report(void *client, const struct message *m, void *opaque)
-{
-    struct reports *reports = opaque;
-    (void)client;
-    reports->heard++;
-    reports->heard_bytes += (int64_t)m->value_size;
-    if (reports->count == reports->capacity) {
-        int64_t capacity = reports->capacity ? reports->capacity * 2 : 4096;
-        struct report *rows = realloc(reports->rows, (size_t)capacity * sizeof *rows);
-        if (rows == NULL) {
-            reports->lost++;
-            return;
-        }
-        reports->rows = rows;
-        reports->capacity = capacity;
-    }
-    reports->rows[reports->count++] = (struct report){
-        .sequence = (int64_t)(intptr_t)m->opaque,
-        .offset = m->offset,
-        .latency_us = reports->latency(m),
-        .topic = m->topic,
-        .partition = m->partition,
-        .error = m->error,
-    };
-}
-
 /* ---- sums of bytes ---------------------------------------------------------------------------------------------- */
 
 static void crc32_tables(uint32_t tables[8][256])
@@ -317,30 +140,9 @@ void kernel_crc32(const uint8_t *data, const int64_t *offsets, int64_t count, ui
     }
 }
 
-/* The murmur2 of Kafka's Java client (org.apache.kafka.common.utils.Utils), signed bits as unsigned. */
+/* As `murmur2`, every row. */
 void kernel_murmur2(const uint8_t *data, const int64_t *offsets, int64_t count, uint32_t *out)
 {
-    const uint32_t m = 0x5bd1e995u;
-    for (int64_t i = 0; i < count; i++) {
-        const uint8_t *at = data + offsets[i];
-        int64_t size = offsets[i + 1] - offsets[i];
-        uint32_t hash = 0x9747b28cu ^ (uint32_t)size;
-        for (; size >= 4; size -= 4, at += 4) {
-            uint32_t word;
-            memcpy(&word, at, 4);
-            word *= m;
-            word ^= word >> 24;
-            hash = hash * m ^ word * m;
-        }
-        switch (size) {
-        case 3:
-            hash ^= (uint32_t)at[2] << 16; /* fall through */
-        case 2:
-            hash ^= (uint32_t)at[1] << 8; /* fall through */
-        case 1:
-            hash = (hash ^ at[0]) * m;
-        }
-        hash = (hash ^ hash >> 13) * m;
-        out[i] = hash ^ hash >> 15;
-    }
+    for (int64_t i = 0; i < count; i++)
+        out[i] = murmur2(data + offsets[i], offsets[i + 1] - offsets[i]);
 }

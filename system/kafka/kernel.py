@@ -1,8 +1,8 @@
 """The inner loops of the columnar client: in C where the install could compile them, else the same through ctypes.
 
 Both answer the same calls with the same columns; `kernel_kind()` says which one this process has, and reports name
-it. The compiled one is a plain shared object beside this module, built from kernel.c; one that an older version left
-there is passed over, and so is one that does not load.
+it. The compiled one is a plain shared object beside this module, built from kernel.h and its sources; one that an
+older version left there is passed over, and so is one that does not load.
 """
 
 import logging
@@ -10,11 +10,13 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final, Literal
 
-from system.kafka.native_kernel import NativeKernel, NativeReports
-from system.kafka.portable_kernel import PortableKernel, PortableReports
+from system.kafka.native_kernel import NativeKernel
+from system.kafka.native_sender import NativeSender
+from system.kafka.portable_kernel import PortableKernel
+from system.kafka.portable_sender import PortableSender
 
 Kernel = NativeKernel | PortableKernel
-Reports = NativeReports | PortableReports
+Sender = NativeSender | PortableSender
 
 _LOG: Final = logging.getLogger(__name__)
 

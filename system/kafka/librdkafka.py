@@ -17,10 +17,10 @@ from system.kafka.config import Properties
 
 PRODUCER: Final = 0
 CONSUMER: Final = 1
+BY_KEY: Final = -1
+"""RD_KAFKA_PARTITION_UA: the partitioner chooses."""
 COPY: Final = 0x2
 """RD_KAFKA_MSG_F_COPY: librdkafka copies key and value, so the columns may go when the call returns."""
-PARTITION_GIVEN: Final = 0x8
-"""RD_KAFKA_MSG_F_PARTITION: each record of a batch names its own partition, -1 = by the key."""
 PURGE_ALL: Final = 0x3
 LEAVE_NO_GROUP: Final = 0x8
 """RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE: no callback from a client that is being collected as garbage."""
@@ -94,6 +94,10 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "last_error": (c_int,),
     "metadata": (c_int, c_void_p, c_int, c_void_p, POINTER(c_void_p), c_int),
     "metadata_destroy": (None, c_void_p),
+    "default_topic_conf_dup": (c_void_p, c_void_p),
+    "topic_conf_set_opaque": (None, c_void_p, c_void_p),
+    "topic_conf_set_partitioner_cb": (None, c_void_p, c_void_p),
+    "msg_partitioner_murmur2_random": (c_int32, c_void_p, c_void_p, c_size_t, c_int32, c_void_p, c_void_p),
     "topic_new": (c_void_p, c_void_p, c_char_p, c_void_p),
     "topic_name": (c_char_p, c_void_p),
     "topic_destroy": (None, c_void_p),
@@ -291,6 +295,14 @@ def property_of(client: int, name: str) -> str:
     if LIBRARY.rd_kafka_conf_get(LIBRARY.rd_kafka_conf(client), name.encode(), text, byref(size)) != _CONF_OK:
         raise failure(KafkaError._INVALID_ARG, f"no client property {name!r}")
     return text.value.decode()
+
+
+def topic_handle(client: int, name: str, conf: int | None = None) -> int:
+    """A new `rd_kafka_topic_t *`, which owns `conf`. Raises `KafkaException`."""
+    handle: int | None = LIBRARY.rd_kafka_topic_new(client, name.encode(), conf)
+    if handle is None:
+        raise failure(LIBRARY.rd_kafka_last_error(), f"no topic can have the name {name!r}")
+    return handle
 
 
 def look_around(client: int, topic: int | None = None, *, timeout_s: float) -> None:

@@ -1,4 +1,4 @@
-"""The compiled kernel (kernel.c) behind Python's types: one foreign call a column set, none a record."""
+"""The compiled kernel (kernel.h) behind Python's types: one foreign call a column set, none a record."""
 
 import ctypes
 from ctypes import POINTER, byref, c_int32, c_int64, c_void_p
@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from confluent_kafka import KafkaError
 from numpy.typing import NDArray
 
 from system.kafka import librdkafka
 from system.kafka.columns import BytesColumn, HeadersColumn, address
-from system.kafka.records import REPORT, Measured, Records
+from system.kafka.native_layouts import Bytes, Headers, header_pointers, pointers
+from system.kafka.native_sender import NativeSender
+from system.kafka.records import Measured, Records
 
-INTERFACE: Final = 1
-"""`KERNEL_INTERFACE` of kernel.c."""
+INTERFACE: Final = 2
+"""`KERNEL_INTERFACE` of kernel.h."""
 
 _CALLED: Final = (
     "message_destroy",
@@ -22,6 +23,7 @@ _CALLED: Final = (
     "message_headers",
     "header_get_all",
     "message_latency",
+    "produce_batch",
     "produceva",
     "error_code",
     "error_destroy",
@@ -30,6 +32,18 @@ _CALLED: Final = (
     "headers_destroy",
 )
 """`struct calls` in its order."""
+
+
+_WITHOUT_ANSWER: Final = (
+    "measure",
+    "copy",
+    "destroy",
+    "crc32",
+    "murmur2",
+    "reports_free",
+    "produce_batch",
+    "produce_each",
+)
 
 
 class _Sizes(ctypes.Structure):
@@ -48,85 +62,20 @@ class _Sizes(ctypes.Structure):
     )
 
 
-class _Bytes(ctypes.Structure):
-    _fields_ = (("data", c_void_p), ("offsets", c_void_p), ("nulls", c_void_p))
-
-
-class _Headers(ctypes.Structure):
-    _fields_ = (("offsets", c_void_p), ("names", _Bytes), ("values", _Bytes))
-
-
 class _Columns(ctypes.Structure):
     _fields_ = (
         ("partitions", c_void_p),
         ("errors", c_void_p),
         ("offsets", c_void_p),
         ("timestamps", c_void_p),
-        ("keys", _Bytes),
-        ("values", _Bytes),
-        ("headers", _Headers),
+        ("keys", Bytes),
+        ("values", Bytes),
+        ("headers", Headers),
     )
-
-
-class _Reports(ctypes.Structure):
-    _fields_ = (
-        ("rows", c_void_p),
-        ("count", c_int64),
-        ("capacity", c_int64),
-        ("heard", c_int64),
-        ("heard_bytes", c_int64),
-        ("lost", c_int64),
-        ("latency", c_void_p),
-    )
-
-
-class NativeReports:
-    """Delivery reports that the compiled callback has written down since they were last taken. One producer's."""
-
-    def __init__(self, library: ctypes.CDLL, calls: ctypes.Array[c_void_p]) -> None:
-        self._library = library
-        made: int | None = library.kernel_reports_new(calls)
-        if made is None:
-            raise MemoryError("no memory for delivery reports")
-        self.opaque: int = made
-        callback = ctypes.cast(library.kernel_report, c_void_p).value
-        assert callback is not None
-        self.callback: int = callback
-        self._state = _Reports.from_address(made)
-
-    @property
-    def heard(self) -> int:
-        """Reports since the producer was made."""
-        return int(self._state.heard)
-
-    @property
-    def heard_bytes(self) -> int:
-        """Bytes of the values that they were about."""
-        return int(self._state.heard_bytes)
-
-    @property
-    def waiting(self) -> int:
-        """Rows that `take` would give."""
-        return int(self._state.count)
-
-    def take(self) -> NDArray[np.void]:
-        """The rows of `REPORT` so far, copied; the next call has only newer ones. Raises MemoryError if one is lost."""
-        state = self._state
-        if state.lost:
-            raise MemoryError(f"{state.lost} delivery reports were lost for want of memory")
-        rows = np.empty(state.count, REPORT)
-        if len(rows):
-            ctypes.memmove(address(rows), state.rows, rows.nbytes)
-        state.count = 0
-        return rows
-
-    def close(self) -> None:
-        """Frees the rows; the producer must be gone."""
-        self._library.kernel_reports_free(self.opaque)
 
 
 class NativeKernel:
-    """Kernel of a shared object built from kernel.c. Raises OSError or AttributeError for any other file."""
+    """Kernel of the shared object built from kernel.h. Raises OSError or AttributeError for any other file."""
 
     kind: Final = "native"
 
@@ -141,12 +90,12 @@ class NativeKernel:
         library.kernel_measure.argtypes = (p, p, n, c_int32, POINTER(_Sizes), p, p)
         library.kernel_copy.argtypes = (p, p, n, POINTER(_Columns))
         library.kernel_destroy.argtypes = (p, p, n)
-        library.kernel_produce_each.argtypes = (p, p, p, n, p, p, n, c_int32, c_int32)
+        library.kernel_produce_batch.argtypes = (p, p, n, n, p, p)
+        library.kernel_produce_each.argtypes = (p, c_int32, p, p, n, n, p, p)
         library.kernel_crc32.argtypes = library.kernel_murmur2.argtypes = (p, p, n, p)
         library.kernel_reports_new.argtypes = library.kernel_reports_free.argtypes = (p,)
         library.kernel_reports_new.restype = p
-        library.kernel_produce_each.restype = n
-        for function in ("measure", "copy", "destroy", "crc32", "murmur2", "reports_free"):
+        for function in _WITHOUT_ANSWER:
             getattr(library, f"kernel_{function}").restype = None
 
     def measure(self, messages: NDArray[np.uint64], *, headers: bool) -> Measured:
@@ -197,9 +146,9 @@ class NativeKernel:
             address(records.errors),
             address(records.offsets),
             None if records.timestamps_ms is None else address(records.timestamps_ms),
-            _pointers(records.keys),
-            _pointers(records.values),
-            _Headers() if records.headers is None else _header_pointers(records.headers),
+            pointers(records.keys),
+            pointers(records.values),
+            Headers() if records.headers is None else header_pointers(records.headers),
         )
         self._library.kernel_copy(self._calls, address(messages), count, byref(columns))
         return records
@@ -208,36 +157,9 @@ class NativeKernel:
         """Gives messages back unread."""
         self._library.kernel_destroy(self._calls, address(messages), len(messages))
 
-    def produce_each(
-        self,
-        client: int,
-        rows: NDArray[np.void],
-        timestamps_ms: NDArray[np.int64] | None,
-        headers: HeadersColumn | None,
-        *,
-        first_row: int,
-    ) -> int:
-        """Produces rows of `MESSAGE` one by one and sets their `error`; stops where the queue is full: rows tried.
-
-        `first_row` is the place of `rows[0]` in the columns of timestamps and headers.
-        """
-        carried = None if headers is None else byref(_header_pointers(headers))
-        tried: int = self._library.kernel_produce_each(
-            self._calls,
-            client,
-            address(rows),
-            len(rows),
-            None if timestamps_ms is None else address(timestamps_ms),
-            carried,
-            first_row,
-            librdkafka.COPY,
-            KafkaError._QUEUE_FULL,
-        )
-        return tried
-
-    def reports(self) -> NativeReports:
-        """Where a new producer's delivery reports go."""
-        return NativeReports(self._library, self._calls)
+    def sender(self) -> NativeSender:
+        """What a new producer sends through."""
+        return NativeSender(self._library, self._calls)
 
     def crc32(self, column: BytesColumn) -> NDArray[np.uint32]:
         """zlib's crc32 of every row; 0 for an empty row and for null."""
@@ -264,13 +186,3 @@ def _empty_headers(count: int, measured: Measured) -> HeadersColumn:
     names = _empty(measured.headers, measured.header_name_bytes, nulls=False)
     values = _empty(measured.headers, measured.header_value_bytes, nulls=True)
     return HeadersColumn(np.empty(count + 1, np.int64), names, values)
-
-
-def _pointers(column: BytesColumn) -> _Bytes:
-    return _Bytes(
-        address(column.data), address(column.offsets), None if column.nulls is None else address(column.nulls)
-    )
-
-
-def _header_pointers(headers: HeadersColumn) -> _Headers:
-    return _Headers(address(headers.offsets), _pointers(headers.names), _pointers(headers.values))

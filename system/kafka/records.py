@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,17 +104,44 @@ class Measured:
     header_value_bytes: int = 0
 
 
-def message_rows(
-    topic: int, keys: BytesColumn | None, values: BytesColumn, *, partitions: Int32 | int, first_sequence: int
-) -> NDArray[np.void]:
+class Handed(NamedTuple):
+    """What became of records that were handed to librdkafka: those `tried` are taken, or refused and reported."""
+
+    tried: int
+    taken: int
+    taken_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Columns of records for one topic (its handle); row 0 has the number `first_sequence` within its producer.
+
+    `partitions`: one for all or a column, -1 = by the key. `timestamps_ms` and `headers` may be absent.
+    """
+
+    topic: int
+    keys: BytesColumn | None
+    values: BytesColumn
+    partitions: Int32 | int
+    timestamps_ms: Int64 | None
+    headers: HeadersColumn | None
+    first_sequence: int
+
+    def is_plain(self) -> bool:
+        """`rd_kafka_produce_batch` can carry it."""
+        return self.timestamps_ms is None and self.headers is None
+
+
+def message_rows(sending: Sending, begin: int, end: int) -> NDArray[np.void]:
     """Rows of `MESSAGE` that point into the columns, which must outlive them. 15 ns a row."""
-    rows = np.zeros(len(values), MESSAGE)
-    rows["topic"] = topic
-    rows["partition"] = partitions
-    rows["opaque"] = np.arange(first_sequence, first_sequence + len(rows), dtype=np.uint64)
-    _point(rows, "value", values)
-    if keys is not None:
-        _point(rows, "key", keys)
+    rows = np.zeros(end - begin, MESSAGE)
+    partitions = sending.partitions
+    rows["topic"] = sending.topic
+    rows["partition"] = partitions if isinstance(partitions, int) else partitions[begin:end]
+    rows["opaque"] = np.arange(sending.first_sequence + begin, sending.first_sequence + end, dtype=np.uint64)
+    _point(rows, "value", sending.values.slice(begin, end))
+    if sending.keys is not None:
+        _point(rows, "key", sending.keys.slice(begin, end))
     return rows
 
 

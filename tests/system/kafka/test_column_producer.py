@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.servers import cluster as started
@@ -18,6 +20,7 @@ from system.kafka.batch import Outgoing
 from system.kafka.column_producer import Carried, ColumnProducer, Delivered
 from system.kafka.columns import BytesColumn, HeadersColumn
 from system.kafka.kernel import Kernel
+from system.kafka.librdkafka import LIBRARY
 from system.kafka.producer import BatchProducer, Unacknowledged
 
 Connection = dict[str, str | int | float | bool]
@@ -88,6 +91,53 @@ def test_a_key_is_partitioned_as_by_the_java_client(
     assert report.partitions.tolist() == expected[report.sequences].tolist()
 
 
+@pytest.mark.parametrize("partitioner", ["murmur2_random", "murmur2", "fnv1a_random"])
+def test_each_send_is_partitioned_as_librdkafka_itself_would(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel, partitioner: str
+) -> None:
+    topic = make_topic("same", partitions=7)
+    keys = [None if row % 11 == 5 else b"%d" % (row * row % 97) * (row % 6) for row in range(800)]
+    own = Producer({**connection, "partitioner": partitioner})
+    placed: dict[bytes, int] = {}
+    for key in {key for key in keys if key}:
+        own.produce(topic, key=key, on_delivery=lambda _, message: placed.update({message.key(): message.partition()}))
+    assert own.flush(30) == 0
+    properties = {**config.producer(connection, client_id="t"), "partitioner": partitioner}
+    with ColumnProducer(properties, kernel=kernel) as producer:
+        for begin in (0, 300):  # The first send finds a topic whose partitions are not known yet.
+            producer.send(topic, column(keys[begin : begin + 500]), column([b"v"] * len(keys[begin : begin + 500])))
+            assert producer.flush(30) == 0
+        report = one(producer.delivered())
+    sent = keys[:500] + keys[300:]
+    pairs = zip(report.sequences.tolist(), report.partitions.tolist(), strict=True)
+    found = {(key, partition) for row, partition in pairs if (key := sent[row])}
+    assert found == set(placed.items())
+
+
+def test_a_partition_has_its_records_in_the_order_of_sending(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
+) -> None:
+    topic = make_topic("ordered", partitions=3)
+    properties = {**config.producer(connection, client_id="t"), "linger.ms": 0}
+    with ColumnProducer(properties, kernel=kernel) as producer:
+
+        @given(rows=st.lists(st.tuples(st.integers(-1, 2), st.sampled_from([None, b"", b"a", b"b"])), min_size=1))
+        @settings(max_examples=40, deadline=None)
+        def ordered(rows: list[tuple[int, bytes | None]]) -> None:
+            wanted = np.array([partition for partition, _ in rows] * 3, np.int32)
+            keys = column([key for _, key in rows] * 3)
+            first = producer.send(topic, keys, keys, partitions=wanted)
+            assert producer.flush(30) == 0
+            report = one(producer.delivered())
+            sent = np.argsort(report.sequences)
+            partitions, offsets = report.partitions[sent], report.offsets[sent]
+            assert (report.sequences[sent] == np.arange(first, first + len(wanted))).all()
+            assert ((wanted == -1) | (wanted == partitions)).all()
+            assert all((np.diff(offsets[partitions == number]) > 0).all() for number in range(3))
+
+        ordered()
+
+
 def test_headers_and_timestamps_are_carried(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
     topic = make_topic("carried")
     lists: list[list[tuple[str, bytes | None]]] = [
@@ -151,6 +201,8 @@ def test_a_partition_that_there_is_not_fails_alone(
         producer.send(topic, None, column([b"a", b"b", b"c"]), partitions=np.array([0, 7, 1], np.int32))
         assert producer.flush(30) == 0
         report = one(producer.delivered())
+        # Nothing is left behind in librdkafka's own count, for which a flush and a close would wait.
+        assert LIBRARY.rd_kafka_outq_len(producer._client) == 0
     codes = dict(zip(report.sequences.tolist(), report.errors.tolist(), strict=True))
     assert codes == {0: 0, 1: KafkaError._UNKNOWN_PARTITION, 2: 0}
 

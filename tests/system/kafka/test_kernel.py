@@ -62,8 +62,8 @@ def test_the_kernel_says_what_it_is() -> None:
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
 def test_a_kernel_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = tmp_path / "kernel.so"
-    source = Path(native_kernel.__file__).with_name("kernel.c")
-    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", built, source], check=True)
+    sources = sorted(Path(native_kernel.__file__).parent.glob("kernel*.c"))
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", built, *sources], check=True)
     assert NativeKernel(built).kind == "native"
     monkeypatch.setattr(native_kernel, "INTERFACE", 0)
     with pytest.raises(OSError, match="another version"):
