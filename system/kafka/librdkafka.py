@@ -91,6 +91,7 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "error_is_retriable": (c_int, c_void_p),
     "error_txn_requires_abort": (c_int, c_void_p),
     "error_destroy": (None, c_void_p),
+    "test_fatal_error": (c_int, c_void_p, c_int, c_char_p),
     "last_error": (c_int,),
     "metadata": (c_int, c_void_p, c_int, c_void_p, POINTER(c_void_p), c_int),
     "metadata_destroy": (None, c_void_p),

@@ -3,6 +3,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from bench.cluster.servers import cluster as started
 from bench.waiting import wait_until
 from system.kafka import config
 from system.kafka.batch import Outgoing
-from system.kafka.column_producer import Carried, ColumnProducer, Delivered
+from system.kafka.column_producer import PLAIN, Carried, ColumnProducer, Delivered
 from system.kafka.columns import BytesColumn, HeadersColumn
-from system.kafka.kernel import Kernel
+from system.kafka.kernel import KERNEL, Kernel
 from system.kafka.librdkafka import LIBRARY
+from system.kafka.portable_kernel import PortableKernel
 from system.kafka.producer import BatchProducer, Unacknowledged
 
 Connection = dict[str, str | int | float | bool]
@@ -100,7 +102,9 @@ def test_each_send_is_partitioned_as_librdkafka_itself_would(
     own = Producer({**connection, "partitioner": partitioner})
     placed: dict[bytes, int] = {}
     for key in {key for key in keys if key}:
-        own.produce(topic, key=key, on_delivery=lambda _, message: placed.update({message.key(): message.partition()}))
+        own.produce(
+            topic, key=key, on_delivery=lambda _, told: placed.update({told.key() or b"": told.partition() or 0})
+        )
     assert own.flush(30) == 0
     properties = {**config.producer(connection, client_id="t"), "partitioner": partitioner}
     with ColumnProducer(properties, kernel=kernel) as producer:
@@ -276,39 +280,87 @@ def test_a_property_that_librdkafka_does_not_take_is_named(
         ColumnProducer(properties, kernel=kernel)
 
 
-def test_accepted_is_delivered_plus_failed_when_the_broker_is_killed(
-    cluster: Endpoints, tmp_path: Path, kernel: Kernel
+SIZES = st.sampled_from([0, 10, 1_500, 3_000, 70_000])
+"""Of values: the last two are over the limit of a record, the last over that of the queue too."""
+ADVERSE = st.lists(st.tuples(SIZES, st.sampled_from([-1, 0, 1, 9])), min_size=1, max_size=40)
+
+
+def test_every_record_of_a_mixed_batch_has_one_report_that_is_right(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
 ) -> None:
-    with started(Wanted(dsn=cluster.dsn), logs=tmp_path) as endpoints:
-        connection: Connection = {"bootstrap.servers": endpoints.bootstrap, **endpoints.client, "log_level": 0}
-        properties = {**config.producer(connection, client_id="t"), "delivery.timeout.ms": 2000, "batch.size": 5000}
-        with ColumnProducer(properties, kernel=kernel) as producer:
-            admin = AdminClient({**connection})
-            admin.create_topics([NewTopic("t-any", 1, 1)])["t-any"].result()
-            sent = 0
-            codes: Counter[int] = Counter()
+    topic = make_topic("mixed", partitions=2)
+    limits = {"queue.buffering.max.messages": 30, "queue.buffering.max.kbytes": 16, "message.max.bytes": 2_000}
+    properties = {**config.producer(connection, client_id="t"), **limits, "batch.size": 2_000, "linger.ms": 0}
+    with ColumnProducer(properties, kernel=kernel) as producer:
+        producer.look_around(timeout_s=10)
 
-            def hear() -> int:
-                for report in producer.delivered():
-                    codes.update(report.errors.tolist())
-                return codes[0]
-
-            def sends() -> bool:
-                nonlocal sent
-                producer.send("t-any", None, column([b"x" * 1000] * 500))
-                sent += 500
-                producer.poll(0.01)
-                return hear() > 1000
-
-            wait_until(sends, deadline_s=30, why="records to be acknowledged", poll_s=0)
-            os.kill(endpoints.pids["broker-1"], signal.SIGKILL)
-            producer.send("t-any", None, column([b"x" * 1000] * 2000))
-            sent += 2000
+        @given(rows=ADVERSE, with_headers=st.booleans())
+        @settings(max_examples=30, deadline=None)
+        def reported(rows: list[tuple[int, int]], with_headers: bool) -> None:
+            carried = Carried(headers=HeadersColumn.from_lists([[("h", b"1")]] * len(rows))) if with_headers else PLAIN
+            partitions = np.array([partition for _, partition in rows], np.int32)
+            values = column([b"x" * size for size, _ in rows])
+            first = producer.send(topic, None, values, partitions=partitions, carried=carried)
             assert producer.flush(30) == 0
-            hear()
-    assert codes[0] > 0
-    assert sum(codes.values()) == sent
-    assert codes[0] < sent
+            report = one(producer.delivered())
+            codes = dict(zip((report.sequences - first).tolist(), report.errors.tolist(), strict=True))
+            assert len(report) == len(codes) == len(rows)
+            large, nowhere = KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._UNKNOWN_PARTITION
+            for row, (size, partition) in enumerate(rows):
+                legal = {large} if size > 2_000 else {0}
+                # librdkafka looks at the partition first or at the size first, as it comes.
+                assert codes[row] in ({nowhere, *legal} - {0} if partition == 9 else legal)
+
+        reported()
+
+
+def test_a_fatal_error_ends_in_a_report_for_every_record(
+    connection: Connection, make_topic: MakeTopic, kernel: Kernel
+) -> None:
+    topic = make_topic("fatal")
+    with ColumnProducer({**config.producer(connection, client_id="t")}, kernel=kernel) as producer:
+        producer.send(topic, None, column([b"v"] * 100), partitions=0)
+        assert producer.flush(30) == 0
+        producer.send(topic, None, column([b"v"] * 5_000), partitions=0)
+        out_of_order = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
+        assert LIBRARY.rd_kafka_test_fatal_error(producer._client, out_of_order, b"the order is lost") == 0
+        producer.send(topic, None, column([b"v"] * 100), partitions=0)
+        assert producer.flush(30) == 0
+        reports = producer.delivered()
+    codes = np.concatenate([report.errors for report in reports])
+    sequences = np.concatenate([report.sequences for report in reports])
+    assert sorted(sequences.tolist()) == [*range(5_200)]
+    assert not codes[sequences < 100].any()
+    assert set(codes[sequences >= 5_100].tolist()) == {KafkaError._FATAL}
+    # What a request had been made of may have reached the log, and then it says so.
+    assert len(read_back(connection, topic)) >= np.count_nonzero(codes == 0) >= 100
+
+
+def test_accepted_is_delivered_plus_failed_when_the_broker_is_killed(cluster: Endpoints, tmp_path: Path) -> None:
+    both: list[Kernel] = [KERNEL, PortableKernel()]
+    with started(Wanted(dsn=cluster.dsn), logs=tmp_path) as endpoints, ExitStack() as open_producers:
+        connection: Connection = {"bootstrap.servers": endpoints.bootstrap, **endpoints.client, "log_level": 0}
+        admin = AdminClient({**connection})
+        admin.create_topics([NewTopic("t-any", 1, 1)])["t-any"].result()
+        hasty = {"delivery.timeout.ms": 1500, "batch.size": 5000}
+        properties = {**config.producer(connection, client_id="t"), **hasty}
+        producers = [open_producers.enter_context(ColumnProducer(properties, kernel=kernel)) for kernel in both]
+        codes: list[Counter[int]] = [Counter(), Counter()]
+
+        def send_and_hear() -> bool:
+            for producer, heard in zip(producers, codes, strict=True):
+                producer.send("t-any", None, column([b"x" * 1000] * 1000))
+                heard.update(code for report in producer.delivered() for code in report.errors.tolist())
+            return all(heard[0] > 1000 for heard in codes)
+
+        wait_until(send_and_hear, deadline_s=30, why="records to be acknowledged", poll_s=0)
+        os.kill(endpoints.pids["broker-1"], signal.SIGKILL)
+        send_and_hear()
+        for producer, heard in zip(producers, codes, strict=True):
+            assert producer.flush(30) == 0
+            heard.update(code for report in producer.delivered() for code in report.errors.tolist())
+            sent = producer.send("t-any", None, column([]))
+            assert sum(heard.values()) == sent > heard[0] > 1000
 
 
 def test_a_batch_producer_tells_of_what_failed_with_its_name(connection: Connection, make_topic: MakeTopic) -> None:
