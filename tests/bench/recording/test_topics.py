@@ -1,4 +1,3 @@
-import random
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -8,14 +7,13 @@ from typing import cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo  # type: ignore[attr-defined]
 
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Client, admin_client, ends_of, partitions_of
 from bench.recording.reader import open_consumer, read_partition
 from bench.recording.topics import SCHEMA, dump_topics
-from bench.waiting import wait_until
 
 MakeTopic = Callable[..., str]
 Send = Callable[..., None]
@@ -138,60 +136,6 @@ def test_an_end_that_is_never_reached_is_a_stall_with_its_position(
     with pytest.raises(RecordingFailed, match=r"stalled at offset 1 of 5 for 0\.3 s"):
         list(read_partition(consumer, topic, 0, end=5, stall_s=0.3))
     consumer.close()
-
-
-def test_the_dump_equals_what_another_client_reads_record_for_record(
-    client: Client, make_topic: MakeTopic, tmp_path: Path
-) -> None:
-    topic = make_topic("both", partitions=2)
-    producer = Producer({**client, "transactional.id": topic})
-    producer.init_transactions(30)
-    chance = random.Random(1)
-    for _ in range(12):
-        producer.begin_transaction()
-        for number in range(chance.choice([1, 50, 400])):
-            producer.produce(
-                topic,
-                key=chance.choice([None, b"", b"key-%d" % number]),
-                value=chance.choice([None, b"", b"v" * chance.randrange(2000)]),
-                headers=[("h", chance.choice([None, b"", b"1"])), ("h", b"2")] if chance.random() < 0.3 else [],
-                partition=chance.randrange(2),
-                timestamp=10**12 + number,
-            )
-        producer.flush(30)
-        (producer.commit_transaction if chance.random() < 0.6 else producer.abort_transaction)(30)
-    rows = dump_topics(client, [topic], tmp_path)[topic]
-    dumped = pq.read_table(tmp_path / f"{topic}.parquet").to_pylist()
-    read = [row for number in (0, 1) for row in _read_by_confluent(client, topic, number)]
-    assert rows == len(read) > 500
-    assert dumped == read
-
-
-def _read_by_confluent(client: Client, topic: str, partition: int) -> list[dict[str, object]]:
-    """The rows that the dump should have, by confluent-kafka's own consumer."""
-    settings = {"group.id": "none", "enable.partition.eof": True, "isolation.level": "read_committed"}
-    consumer = Consumer({**client, **settings})
-    consumer.assign([TopicPartition(topic, partition, 0)])
-    found: list[Message] = []
-
-    def ended() -> bool:
-        found.extend(consumer.consume(500, 0.1))
-        return bool(found) and found[-1].error() is not None
-
-    wait_until(ended, deadline_s=30, why=f"the end of {topic}[{partition}]", poll_s=0)
-    consumer.close()
-    return [
-        {
-            "partition": message.partition(),
-            "offset": message.offset(),
-            "timestamp_ms": message.timestamp()[1],
-            "key": message.key(),
-            "value": message.value(),
-            "headers": [{"key": header[0], "value": header[1]} for header in message.headers() or ()],
-        }
-        for message in found
-        if message.error() is None
-    ]
 
 
 def test_an_end_that_no_broker_told_is_never_taken_for_an_end() -> None:
