@@ -5,7 +5,7 @@ STAMP := .venv/.stamp
 SOURCES := system loadgen verifiers bench reports tests
 
 .DEFAULT_GOAL := bench
-.PHONY: bench smoke test check fmt lock clean
+.PHONY: bench smoke test soak check fmt lock clean
 
 bench: $(STAMP)
 	@$(BIN)/choreobench bench --profile standard
@@ -15,6 +15,11 @@ smoke: $(STAMP)
 
 test: check
 	@$(BIN)/python -m pytest
+
+# Not part of `test`: ten minutes of flat memory, and the kernel under AddressSanitizer.
+soak: $(STAMP)
+	@$(BIN)/python -m tests.soak.sanitizer
+	@$(BIN)/python -m tests.soak.flat_memory
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check $(SOURCES) && $(BIN)/ruff check $(SOURCES)
