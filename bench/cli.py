@@ -2,6 +2,7 @@
 code.
 """
 
+import secrets
 import shlex
 import signal
 import sys
@@ -23,6 +24,9 @@ from bench.cluster.errors import ServerUnavailable
 from bench.display import Display
 from bench.measure import measure
 from bench.options import Options, UsageError, resolve
+from bench.raw import plan as raw_plan
+from bench.raw.command import RawOptions
+from bench.raw.command import raw as run_raw
 from bench.recording.errors import RecordingFailed
 from bench.stages import ReportFailed, report, require_run, run_all
 from bench.summary import print_summary
@@ -49,14 +53,17 @@ def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda function: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), function)
 
 
-_servers = _options(
-    click.option(
-        "--brokers", type=int, default=1, show_default=True, help="1 or 3 brokers of our own, and copies of each topic."
-    ),
+_cluster = _options(
     click.option("--bootstrap-servers", metavar="HOST:PORT,…", help="Use this cluster instead of starting one."),
     click.option(
         "--client-config", type=click.Path(path_type=Path), help="librdkafka properties (SASL, TLS), name=value."
     ),
+)
+_servers = _options(
+    click.option(
+        "--brokers", type=int, default=1, show_default=True, help="1 or 3 brokers of our own, and copies of each topic."
+    ),
+    _cluster,
     click.option("--dsn", help="Use this PostgreSQL instead of starting one."),
 )
 
@@ -157,6 +164,21 @@ def status() -> int:
 def bench(profile: str, out: Path) -> int:
     """The standard bench: what `make bench` runs."""
     return standard.bench(profile, out=out, console=console)
+
+
+@choreobench.command(epilog="Example: choreobench raw --profile smoke --only 'produce*'")
+@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(raw_plan.PROFILES)}.")
+@click.option("--only", metavar="CELL-PATTERN", help="Only cells of these names, such as 'consume*'.  [default: all]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes payloads and intervals repeat.  [default: drawn]"
+)
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
+@_cluster
+def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
+    """What client and broker reach without a choreography, beside Kafka's own tools and the machine's bounds."""
+    drawn = secrets.randbelow(2**31) if seed is None else seed
+    run_raw(RawOptions(seed=drawn, **typed), command=command_line(drawn), console=console)
+    return 0
 
 
 def command_line(seed: int) -> str:

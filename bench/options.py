@@ -93,7 +93,7 @@ def resolve(options: Options) -> RunSpec:
         broken=options.broken,
         seed=seed,
         prefix=f"r{secrets.token_hex(4)}-",
-        folder=str(_new_folder(options.out, slug)),
+        folder=str(new_folder(options.out, slug)),
         operations=operations,
         warm_up=warm_up,
         rate_per_s=rate_per_s,
@@ -192,7 +192,7 @@ def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
         one_of(f"failpoint of {crash.service} in fault {crash}:", crash.point, list(points[crash.service]))
 
 
-def _new_folder(out: Path, slug: str) -> Path:
+def new_folder(out: Path, slug: str) -> Path:
     """A new run folder: a counter where two runs begin in one second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for count in range(1000):
