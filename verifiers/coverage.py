@@ -6,8 +6,8 @@ from verifiers.recording import Recording
 
 
 def cover(recording: Recording, table: str, spans: str) -> None:
-    """Creates `table(name, partition, since, n)`: from offset `since` on, `n` of the spans cover. `spans` is a statement that
-    gives name, partition, first_offset, last_offset."""
+    """Creates `table(name, partition, since, n)`: from offset `since` on, `n` of the spans cover. `spans` is a
+    statement that gives name, partition, first_offset, last_offset."""
     recording.once(
         table,
         f"""WITH spans AS ({spans}), edges AS (

@@ -40,8 +40,8 @@ def load_late_spans(recording: Recording) -> None:
 def handovers(recording: Recording) -> int:
     """How often a partition went from one process to another."""
     return recording.number(
-        """SELECT count(*) FROM (SELECT owner, lag(owner) OVER (PARTITION BY topic, partition ORDER BY since_ns) AS before
-           FROM assignments) WHERE owner <> before"""
+        """SELECT count(*) FROM (SELECT owner, lag(owner) OVER (
+               PARTITION BY topic, partition ORDER BY since_ns) AS before FROM assignments) WHERE owner <> before"""
     )
 
 

@@ -6,6 +6,7 @@ the saga, then the log. `REQUIRED` are the files that a whole recording of this 
 
 from typing import Final
 
+from bench.scenarios.checkout.invariants.applications import requests_are_applied_once
 from bench.scenarios.checkout.invariants.causes import causes_precede_effects, transactions_of_an_order_do_not_overlap
 from bench.scenarios.checkout.invariants.chains import SOURCES
 from bench.scenarios.checkout.invariants.clients import clients_agree
@@ -62,6 +63,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     Checker("decisions_follow_the_outcomes", _SAFETY, decisions_follow_the_outcomes),
     Checker("amounts_agree", _SAFETY, amounts_agree),
     Checker("inbox_matches_messages", _SAFETY, inbox_matches_messages),
+    Checker("requests_are_applied_once", _SAFETY, requests_are_applied_once),
     Checker("no_order_is_pending", _SAFETY, no_order_is_pending),
     Checker("causes_precede_effects", _SAFETY, causes_precede_effects),
     Checker("transactions_of_an_order_do_not_overlap", _SAFETY, transactions_of_an_order_do_not_overlap),
