@@ -53,7 +53,8 @@ def _inbox(service: str, rollback: bool, name: str) -> str:
                FROM "tables/{service}.inbox" WHERE {"" if rollback else "NOT "}was_rollback"""
 
 
-_DECISIONS: Final = """SELECT order_id || '_' || tr AS key, decision, replies FROM "tables/order.decisions" """
+_DECISIONS: Final = """SELECT order_id || '_' || tr AS key, min(decision) AS decision, min(replies) AS replies
+    FROM "tables/order.decisions" GROUP BY order_id, tr"""
 _ANSWERED: Final = """SELECT entity || '_' || tr AS key, count(*) FILTER (WHERE outcome = 'ok') AS ok_n,
     count(*) FILTER (WHERE outcome = 'fail') AS fail_answers_n, count(*) AS answers_n
     FROM checkout_operations WHERE tr IS NOT NULL GROUP BY key"""
