@@ -21,8 +21,8 @@ LINES_MAX: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`statement` yields (entity, at_ms DOUBLE, line) for the entities in `names`, a list parameter written
-    `$names`."""
+    """`statement` yields (entity, at_ms DOUBLE, line) for the entities in `names`, a list parameter written `$names`.
+    Two macros help it: `wall_ms(ns)` of a CLOCK_MONOTONIC time, `bare(topic)` without the run's prefix."""
 
     subject: str
     needs: tuple[str, ...]
@@ -44,6 +44,7 @@ def with_evidence(recording: Recording, findings: Sequence[Finding], sources: It
     lines: defaultdict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
     if wanted:
         recording.db.execute("CREATE OR REPLACE MACRO wall_ms(ns) AS ns / 1e6 + " + repr(wall_offset_ms(recording)))
+        recording.db.execute(f"CREATE OR REPLACE MACRO bare(topic) AS topic[{len(recording.prefix) + 1}:]")
     for source in sources:
         names = sorted(wanted.get(source.subject, ()))
         if names:

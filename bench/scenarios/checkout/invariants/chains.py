@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from system.checkout.contract import DATA_TOPICS
+from system.checkout.contract import DATA_TOPICS, OUTC_OFFS
+from verifiers.dead_letters import SUFFIX
 from verifiers.evidence import Source
+from verifiers.traces import log_sources
 
 _FIRST: Final = "'-inf'::DOUBLE"
 _LAST: Final = "'inf'::DOUBLE"
@@ -48,10 +50,12 @@ _ORDERS: Final = ("user_id", "paid", "status", "items", "amount", "tr")
 _SAGA_ORDER: Final = """SELECT n.entity, {at}, concat('{view}: order ', o.order_id, ' user=', user_id, ' paid=', paid,
     ' status=', status, ' items=', items, ' amount=', amount, ' tr=', tr) FROM "{view}" o
     JOIN (SELECT unnest($names::VARCHAR[]) AS entity) n ON o.order_id = regexp_replace(n.entity, '_[0-9]+$', '')"""
+_LOGS: Final = (*DATA_TOPICS, OUTC_OFFS, *(topic + SUFFIX for topic in DATA_TOPICS))
 SOURCES: Final = (
+    *log_sources(_LOGS),
     *(_topic(topic, "saga", "try(decode(key))") for topic in DATA_TOPICS),
     *(_topic(topic, "order", _ORDER_OF) for topic in DATA_TOPICS),
-    *(_topic(topic, "record", f"concat('{topic}[', partition, ']@', \"offset\")") for topic in DATA_TOPICS),
+    *(_topic(topic, "record", f"concat('{topic}[', partition, ']@', \"offset\")") for topic in _LOGS),
     _operations("order", "'checkout'"),
     _operations("user", "'funds', 'payment'"),
     _operations("item", "'stock'"),
