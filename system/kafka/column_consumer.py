@@ -30,6 +30,7 @@ from system.kafka.librdkafka import (
     look_around,
     partition_list,
     partitions_in,
+    serialised_group,
 )
 from system.kafka.records import Records
 
@@ -77,6 +78,15 @@ class ColumnConsumer:
         """Reads these partitions, each from its offset; none ends the reading."""
         with partition_list(partitions) as given:
             checked(LIBRARY.rd_kafka_assign(self._client, given))
+
+    def seek(self, offsets: Iterable[TopicPartition], *, timeout_s: float) -> None:
+        """Reads on from these offsets of partitions that it has; what was fetched of them before is dropped.
+
+        Raises `KafkaException`, also for a partition that it does not have.
+        """
+        with partition_list(offsets) as given:
+            checked_error(LIBRARY.rd_kafka_seek_partitions(self._client, given, round(timeout_s * 1000)))
+            _without_errors(partitions_in(given))
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group of the configuration."""
@@ -198,6 +208,14 @@ class ColumnConsumer:
             )
         )
         return low.value, high.value
+
+    def group_metadata(self) -> bytes:
+        """Who this member is in its group now, for `Transactions.send_offsets` (KIP-447). Raises `KafkaException`
+        outside a group.
+
+        Taken anew for each transaction: a rebalance makes it stale, and stale offsets are refused.
+        """
+        return serialised_group(LIBRARY.rd_kafka_consumer_group_metadata(self._client))
 
     def generation(self) -> int:
         """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""

@@ -6,11 +6,12 @@ retries), so a batch is cut where the queue is full and never thinned out. One t
 """
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 import numpy as np
+from confluent_kafka import TopicPartition
 from numpy.typing import NDArray
 
 from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64, address
@@ -22,13 +23,15 @@ from system.kafka.librdkafka import (
     PARTITION_GIVEN,
     PRODUCER,
     PURGE_ALL,
-    checked_error,
     configured,
     created,
+    group_metadata,
     look_around,
+    partition_list,
     property_of,
 )
 from system.kafka.records import REPORT, message_rows
+from system.kafka.transactions import checked_step
 
 CHUNK: Final = 20_000
 """Records a foreign call, so that delivery reports are taken in between."""
@@ -209,20 +212,33 @@ class ColumnProducer:
         return bool(self._refused) or self._reports.waiting > 0
 
     def init_transactions(self, *, timeout_s: float) -> None:
-        """Fences earlier producers of the same transactional id (KIP-98). Raises `KafkaException`."""
-        checked_error(LIBRARY.rd_kafka_init_transactions(self._client, round(timeout_s * 1000)))
+        """Fences earlier producers of the same transactional id and waits for the end of what they left open (KIP-98).
+
+        It and the four below raise `RetryCall`, `AbortNeeded`, `ProducerFatal` or `KafkaException`.
+        """
+        checked_step(LIBRARY.rd_kafka_init_transactions(self._client, round(timeout_s * 1000)))
 
     def begin_transaction(self) -> None:
-        """What is sent from here belongs to it. Raises `KafkaException`."""
-        checked_error(LIBRARY.rd_kafka_begin_transaction(self._client))
+        """What is sent from here belongs to it."""
+        checked_step(LIBRARY.rd_kafka_begin_transaction(self._client))
+
+    def send_offsets_to_transaction(self, offsets: Iterable[TopicPartition], group: bytes, *, timeout_s: float) -> None:
+        """These offsets of a group are committed if and when the transaction is; `group` is
+        `ColumnConsumer.group_metadata`, and a member that is stale by then is refused (KIP-447).
+
+        With records still in flight it waits a hundred milliseconds for their partitions: flush first.
+        """
+        with partition_list(offsets) as given, group_metadata(group) as member:
+            send = LIBRARY.rd_kafka_send_offsets_to_transaction
+            checked_step(send(self._client, given, member, round(timeout_s * 1000)))
 
     def commit_transaction(self, *, timeout_s: float) -> None:
-        """Flushes and commits. Raises `KafkaException`, whose error says whether to retry, abort or give up."""
-        checked_error(LIBRARY.rd_kafka_commit_transaction(self._client, round(timeout_s * 1000)))
+        """Flushes and commits. A record that failed makes it `AbortNeeded`."""
+        checked_step(LIBRARY.rd_kafka_commit_transaction(self._client, round(timeout_s * 1000)))
 
     def abort_transaction(self, *, timeout_s: float) -> None:
-        """Gives up what was sent since it began. Raises `KafkaException`."""
-        checked_error(LIBRARY.rd_kafka_abort_transaction(self._client, round(timeout_s * 1000)))
+        """Gives up what was sent since it began; what had not reached the broker is reported as failed."""
+        checked_step(LIBRARY.rd_kafka_abort_transaction(self._client, round(timeout_s * 1000)))
 
     def close(self) -> None:
         """Gives up what is still queued or on its way; a caller that wants it sent has flushed."""

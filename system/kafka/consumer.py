@@ -142,6 +142,17 @@ class GroupConsumer:
         answer = self._consumer.committed(partitions, timeout_s=COMMITTED_S)
         return {(found.topic, found.partition): max(0, found.offset) for found in answer}
 
+    def group_metadata(self) -> bytes:
+        """Who this member is in its group now: what `BatchProducer.send_offsets_to_transaction` wants."""
+        return self._consumer.group_metadata()
+
+    def rewind(self, spans: Sequence[Span]) -> None:
+        """Polls these records again: the transaction that was to finish them was aborted. Raises `KafkaException` for
+        a partition that is no longer this member's.
+        """
+        firsts = [TopicPartition(span.topic, span.partition, span.first_offset) for span in spans]
+        self._consumer.seek(firsts, timeout_s=COMMITTED_S)
+
     def generation(self) -> int:
         """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""
         return self._consumer.generation()

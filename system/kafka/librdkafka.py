@@ -7,7 +7,7 @@ signatures and layouts: rdkafka.h, whose ABI is fixed within version 1 and 2; po
 import ctypes
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
 from pathlib import Path
 from typing import Final
 
@@ -114,11 +114,15 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "assignment_lost": (c_int, c_void_p),
     "commit": (c_int, c_void_p, c_void_p, c_int),
     "committed": (c_int, c_void_p, c_void_p, c_int),
+    "seek_partitions": (c_void_p, c_void_p, c_void_p, c_int),
     "position": (c_int, c_void_p, c_void_p),
     "query_watermark_offsets": (c_int, c_void_p, c_char_p, c_int32, POINTER(c_int64), POINTER(c_int64), c_int),
     "consumer_group_metadata": (c_void_p, c_void_p),
     "consumer_group_metadata_generation_id": (c_int32, c_void_p),
+    "consumer_group_metadata_write": (c_void_p, c_void_p, POINTER(c_void_p), POINTER(c_size_t)),
+    "consumer_group_metadata_read": (c_void_p, POINTER(c_void_p), c_char_p, c_size_t),
     "consumer_group_metadata_destroy": (None, c_void_p),
+    "mem_free": (None, c_void_p, c_void_p),
     "consumer_close": (c_int, c_void_p),
     "yield": (None, c_void_p),
     "topic_partition_list_new": (POINTER(_Partitions), c_int),
@@ -134,6 +138,7 @@ _SIGNATURES: Final[Mapping[str, tuple[object, ...]]] = {
     "headers_destroy": (None, c_void_p),
     "init_transactions": (c_void_p, c_void_p, c_int),
     "begin_transaction": (c_void_p, c_void_p),
+    "send_offsets_to_transaction": (c_void_p, c_void_p, c_void_p, c_void_p, c_int),
     "commit_transaction": (c_void_p, c_void_p, c_int),
     "abort_transaction": (c_void_p, c_void_p, c_int),
     "produceva": (c_void_p, c_void_p, c_void_p, c_size_t),
@@ -182,8 +187,12 @@ def checked(code: int) -> None:
 
 def checked_error(error: int | None) -> None:
     """The same for a `rd_kafka_error_t *`, which is freed; fatal, retriable and abort-the-transaction are kept."""
-    if not error:
-        return
+    if error:
+        raise KafkaException(told_by(error))
+
+
+def told_by(error: int) -> KafkaError:
+    """The value of a `rd_kafka_error_t *`, which is freed."""
     told = KafkaError(
         LIBRARY.rd_kafka_error_code(error),
         LIBRARY.rd_kafka_error_string(error).decode(),
@@ -192,7 +201,7 @@ def checked_error(error: int | None) -> None:
         bool(LIBRARY.rd_kafka_error_txn_requires_abort(error)),
     )
     LIBRARY.rd_kafka_error_destroy(error)
-    raise KafkaException(told)
+    return told
 
 
 @contextmanager
@@ -218,6 +227,32 @@ def partitions_in(pointer: "ctypes._Pointer[_Partitions] | int") -> list[tuple[T
         (TopicPartition(row.topic.decode(), row.partition, row.offset), row.error)
         for row in (found.rows[index] for index in range(found.count))
     ]
+
+
+def serialised_group(metadata: int | None) -> bytes:
+    """The bytes of a `rd_kafka_consumer_group_metadata_t *`, which is freed: a value that outlives its consumer."""
+    if metadata is None:
+        raise failure(KafkaError._UNKNOWN_GROUP, "not a member of a group")
+    buffer, size = c_void_p(), c_size_t()
+    try:
+        checked_error(LIBRARY.rd_kafka_consumer_group_metadata_write(metadata, byref(buffer), byref(size)))
+    finally:
+        LIBRARY.rd_kafka_consumer_group_metadata_destroy(metadata)
+    try:
+        return ctypes.string_at(buffer, size.value)
+    finally:
+        LIBRARY.rd_kafka_mem_free(None, buffer)
+
+
+@contextmanager
+def group_metadata(serialised: bytes) -> Iterator[c_void_p]:
+    """The `rd_kafka_consumer_group_metadata_t *` again, for the duration of a call. Raises `KafkaException`."""
+    metadata = c_void_p()
+    checked_error(LIBRARY.rd_kafka_consumer_group_metadata_read(byref(metadata), serialised, len(serialised)))
+    try:
+        yield metadata
+    finally:
+        LIBRARY.rd_kafka_consumer_group_metadata_destroy(metadata)
 
 
 def configured(properties: Properties) -> int:
@@ -253,7 +288,7 @@ def property_of(client: int, name: str) -> str:
     """The value of a property in use, defaults included."""
     text = ctypes.create_string_buffer(_ERROR_TEXT_SIZE)
     size = c_size_t(len(text))
-    if LIBRARY.rd_kafka_conf_get(LIBRARY.rd_kafka_conf(client), name.encode(), text, ctypes.byref(size)) != _CONF_OK:
+    if LIBRARY.rd_kafka_conf_get(LIBRARY.rd_kafka_conf(client), name.encode(), text, byref(size)) != _CONF_OK:
         raise failure(KafkaError._INVALID_ARG, f"no client property {name!r}")
     return text.value.decode()
 
@@ -263,7 +298,7 @@ def look_around(client: int, topic: int | None = None, *, timeout_s: float) -> N
     not in it waits up to a second for its leaders. Raises `KafkaException` where no broker answers.
     """
     answer = c_void_p()
-    checked(LIBRARY.rd_kafka_metadata(client, topic is None, topic, ctypes.byref(answer), round(timeout_s * 1000)))
+    checked(LIBRARY.rd_kafka_metadata(client, topic is None, topic, byref(answer), round(timeout_s * 1000)))
     LIBRARY.rd_kafka_metadata_destroy(answer)
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from system.kafka.batch import Outgoing
+from confluent_kafka import TopicPartition
+
+from system.kafka.batch import Outgoing, Span
 from system.kafka.column_producer import Carried, ColumnProducer, Delivered
 from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64
 from system.kafka.config import Properties
 from system.kafka.librdkafka import error_name
 
 METADATA_S = 10.0
+TRANSACTION_S = 30.0
 FLUSH_DEADLINE_S = 45.0
 """Above `delivery.timeout.ms`: by then every record has been acknowledged or has failed."""
 
@@ -75,6 +78,40 @@ class BatchProducer:
     def is_idle(self) -> bool:
         """Nothing is queued, on its way or unreported. Serves delivery reports that have arrived."""
         return self._producer.poll() == 0 and not self._producer.has_reports()
+
+    def init_transactions(self) -> None:
+        """Fences earlier producers of the same transactional id; once, before the first transaction.
+
+        It and the four below raise `RetryCall`, `AbortNeeded`, `ProducerFatal` or `KafkaException`
+        (`system.kafka.transactions`).
+        """
+        self._producer.init_transactions(timeout_s=TRANSACTION_S)
+
+    def begin_transaction(self) -> None:
+        """What is sent from here belongs to it."""
+        self._producer.begin_transaction()
+
+    def send_offsets_to_transaction(self, spans: Sequence[Span], group: bytes) -> None:
+        """The offset behind each span is committed if and when the transaction is; `group` is
+        `GroupConsumer.group_metadata`. Call `flush` before it.
+        """
+        offsets = [TopicPartition(span.topic, span.partition, span.last_offset + 1) for span in spans]
+        self._producer.send_offsets_to_transaction(offsets, group, timeout_s=TRANSACTION_S)
+
+    def commit_transaction(self) -> None:
+        """Records and offsets become visible together."""
+        self._producer.commit_transaction(timeout_s=TRANSACTION_S)
+
+    def abort_transaction(self) -> None:
+        """Records and offsets never become visible. What was not yet sent is reported as failed by the next `flush`,
+        which raises `Unacknowledged` for it: `forget` tells it to nobody.
+        """
+        self._producer.abort_transaction(timeout_s=TRANSACTION_S)
+
+    def forget(self) -> list[Acknowledged]:
+        """The reports since the last call, whatever they say: those of a transaction that was aborted."""
+        self._producer.poll()
+        return [_named(delivered) for delivered in self._producer.delivered()]
 
     def close(self) -> None:
         """Gives up what is still queued; a caller that wants it sent has flushed."""
