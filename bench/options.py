@@ -13,7 +13,7 @@ from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
 from system.runtime.failpoints import BadFaultPlan, parse
-from system.runtime.guarantees import GUARANTEES, failpoints
+from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE
 
 DEFAULT_OPERATIONS = 100_000
 DEFAULT_RATE_PER_S = 2_000.0
@@ -71,6 +71,7 @@ def resolve(options: Options) -> RunSpec:
     _check_servers(options)
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     one_of("guarantee", options.guarantee, scenario.guarantees)
+    _check_replay(options)
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
     fault = options.fault or (broken.fault if broken else "none")
     _check_fault(fault, scenario, options.guarantee)
@@ -180,16 +181,25 @@ def _workers(texts: Sequence[str], scenario: Scenario) -> Mapping[str, int]:
 
 
 def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
-    points = {service: failpoints(GUARANTEES[guarantee]) for service in scenario.services} | dict(
-        scenario.client_failpoints
-    )
+    points = scenario.failpoints(GUARANTEES[guarantee])
     try:
         crashes = parse(plan)
     except BadFaultPlan as error:
         raise UsageError(str(error)) from None
     for crash in crashes:
         one_of(f"service in fault {crash}:", crash.service, list(points))
-        one_of(f"failpoint of {crash.service} in fault {crash}:", crash.point, list(points[crash.service]))
+        one_of(f"failpoint of {crash.service} under {guarantee} in fault {crash}:", crash.point, points[crash.service])
+        if crash.point in ONCE_A_LIFE and crash.count > 1:
+            raise UsageError(f"fault {crash}: {crash.point} is passed once a life; legal: #1")
+
+
+def _check_replay(options: Options) -> None:
+    with_inbox = [name for name, guarantee in GUARANTEES.items() if guarantee.inbox]
+    if options.replay and options.guarantee not in with_inbox:
+        raise UsageError(
+            f"--replay with --guarantee {options.guarantee}: without an inbox everything would be done again; "
+            f"legal: {', '.join(with_inbox)}"
+        )
 
 
 def _new_folder(out: Path, slug: str) -> Path:

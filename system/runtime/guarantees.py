@@ -29,7 +29,7 @@ class Step(StrEnum):
     CLEAR = "clear"
     """The relay deletes the outbox rows that the broker has acknowledged."""
     ABORT = "abort"
-    """The Kafka transaction is given up; the batch stays in hand and is done again."""
+    """The Kafka transaction is given up; its records are polled again."""
     STOP = "stop"
     EXIT = "exit"
 
@@ -131,7 +131,7 @@ def advance(guarantee: Guarantee, position: Position, ended: Ended) -> Position:
 
     A lost acknowledgement, a fenced producer or a commit of unknown fate without an inbox lead to EXIT: the batch stays
     uncommitted and whoever owns the partition next gets it again. With an inbox an unknown commit is simply done again.
-    After an abort the same batch is done again, less what has left with its partitions meanwhile.
+    After an abort the same records are polled again, less what has left with its partitions meanwhile.
     """
     step = next_step(guarantee, position)
     if ended is Ended.SKIPPED and step not in guarantee.paced:
@@ -163,9 +163,11 @@ def _following(guarantee: Guarantee, position: Position) -> Position:
 
 
 RESTART_POINTS = ("after-start", "after-connect", "after-assign")
-"""Failpoints of a worker that comes up, first or again, each passed once a life: the process runs, its producer has
-fenced its earlier life and its database answers, its first partitions are assigned and rebuilt.
+"""Failpoints of a worker that comes up, first or again: the process runs; its producer has fenced its earlier life and
+its database answers; partitions are assigned and rebuilt.
 """
+ONCE_A_LIFE = frozenset({"after-start", "after-connect"})
+"""Points that no process passes twice."""
 
 
 def failpoints(guarantee: Guarantee) -> tuple[str, ...]:

@@ -36,7 +36,6 @@ class Member:
     generation: dict[int, int] = field(default_factory=dict)
     batch: list[tuple[int, int]] = field(default_factory=list)
     owed: dict[int, int] = field(default_factory=dict)
-    again: bool = False
     answers: list[Answer] = field(default_factory=list)
     stored: dict[int, Answer] = field(default_factory=dict)
     unclear: list[int] = field(default_factory=list)
@@ -193,9 +192,7 @@ class World:
 
     def _poll(self, member: Member, _luck: int) -> Ended:
         self._rebalance(member)
-        kept = member.batch if member.again else []
-        member.again = False
-        member.batch = [(p, offset) for p, offset in kept if p in member.fetch]
+        member.batch = []
         member.answers, member.stored = [], {}
         for p, begin in member.fetch.items():
             end = min(begin + BATCH, len(self.log[p]))
@@ -214,8 +211,6 @@ class World:
         for p, owner in enumerate(self.owner):
             unstable = any(p in transaction.offsets for transaction in self.open.values())
             if owner == member.slot and p not in member.fetch and not unstable:
-                if member.again:
-                    member.batch = [(q, offset) for q, offset in member.batch if q != p]
                 member.fetch[p] = self.committed[p]
                 member.generation[p] = self.generation[p]
                 member.dirty = True
@@ -239,6 +234,7 @@ class World:
             for (n, answer), (p, _) in zip(member.stored.items(), member.batch, strict=True):
                 self.outbox[n] = p, answer
         if luck == 3:
+            member.dirty = True
             return Ended.UNKNOWN
         member.answers = answers
         return Ended.DONE
@@ -257,7 +253,7 @@ class World:
             for n in member.unclear:
                 self.outbox.pop(n, None)
         if luck > 1:
-            return Ended.SKIPPED
+            return Ended.FAILED
         member.unclear = []
         return self._finished(member)
 
@@ -303,7 +299,8 @@ class World:
         if self._is_fenced(member):
             return Ended.FAILED
         del self.open[member.slot]
-        member.again = True
+        for p, offset in reversed(member.batch):
+            member.fetch[p] = offset
         return Ended.FAILED if luck == 2 else Ended.DONE
 
     def _commit(self, member: Member, luck: int) -> Ended:

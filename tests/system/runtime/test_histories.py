@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from system.runtime.guarantees import GUARANTEES, Ended, Step
 from tests.system.runtime import simulation
 from tests.system.runtime.histories import (
-    KINDS,
     SLOTS,
     History,
     broken_claims,
@@ -18,7 +17,7 @@ from tests.system.runtime.histories import (
     shrunk,
     walk,
 )
-from tests.system.runtime.simulation import Member, World, simulate
+from tests.system.runtime.simulation import KINDS, Member, World, simulate
 
 NAMES = sorted(GUARANTEES)
 CHOICES = st.lists(st.integers(0, SLOTS * KINDS * 8 - 1), max_size=60)
