@@ -245,6 +245,7 @@ def _quiesce(run: Run, supervisor: Supervisor) -> None:
 def _record(run: Run) -> None:
     spec = run.spec
     run.display.say("dumping topics and tables")
+    topics.dump_ends(spec.connection, spec.topics(), spec.path / "ends.parquet")
     topics.dump_topics(spec.connection, spec.topics(), spec.path / "topics")
     tables.dump_tables(spec.dsn, spec.prefix, None, spec.path / "tables")
 

@@ -3,28 +3,32 @@
 `balances` is a fact table with a row an entity: entity, initial, final (null = no such row), change (what the accepted
 operations and finished sagas add up to), indefinite (the signed changes of operations of unknown outcome, a list).
 `steps` has a row a change: entity, before, after; `looks` a row a refusal: entity, seen (the balance that refused).
+Operations of unknown outcome make what is legal a set, which is decided exactly (`verifiers.feasible`).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, found, merged
+from verifiers.feasible import is_bridged, is_feasible
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
-
-FEASIBLE_MAX = 200_000
-"""Sums looked at for one entity before the answer is: not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The fact tables of one kind of balance: `noun` of the entity (`user`), `quantity` in words (`credit`)."""
+    """The fact tables of one kind of balance: `noun` of the entity (`user`), `quantity` in words (`credit`).
+
+    `adrift` has a row an entity whose sagas are anomalous: entity, moved (what they certainly added beside `change`),
+    options (what each step of theirs that nobody answered may have added). None where a guarantee allows no such saga.
+    """
 
     noun: str
     quantity: str
     balances: str
     steps: str
     looks: str
+    adrift: str | None = None
 
     @property
     def subject(self) -> Subject:
@@ -35,70 +39,78 @@ class Account:
 def conserved(recording: Recording, account: Account) -> Finding:
     """final = initial + change for each entity, up to some assignment of its indefinite operations; never below 0."""
     quantity = account.quantity
-    differs = "final IS NOT NULL AND initial IS NOT NULL AND final <> initial + change"
     told = f"concat('{quantity} is ', final, ' but should be ', initial + change, ' = ', initial, ' at first ', "
     told += "CASE WHEN change < 0 THEN '- ' ELSE '+ ' END, abs(change))"
     rules = (
         Rule("lost-row", "final IS NULL", f"'the row of this {account.noun} is gone'"),
         Rule("phantom-row", "initial IS NULL", f"'the row of this {account.noun} came from nowhere'"),
         Rule("negative-balance", "final < 0", f"concat('{quantity} is ', final)"),
-        Rule("balance-difference", f"{differs} AND len(indefinite) = 0", told),
+        Rule("balance-difference", "difference <> 0 AND certain", told),
     )
-    finding = breaches(recording, account.subject, rules)
+    weighed = f"{account.balances}_weighed"
+    adrift = f'"{account.adrift}"' if account.adrift else "(SELECT NULL::VARCHAR AS entity, 0 AS moved, [] AS options)"
+    recording.once(
+        weighed,
+        f"""SELECT b.*, final - initial - change AS difference, coalesce(moved, 0) AS moved,
+                   coalesce(options, [])::BIGINT[] AS options, len(indefinite) = 0 AND moved IS NULL AS certain
+            FROM "{account.balances}" b LEFT JOIN {adrift} a ON a.entity = b.entity""",
+    )
+    finding = breaches(recording, Subject(weighed, "entity", account.noun), rules)
     doubtful = recording.rows(
-        f"""SELECT entity, final - initial - change, indefinite FROM "{account.balances}"
-            WHERE {differs} AND len(indefinite) > 0"""
+        f"""SELECT entity, difference, indefinite, moved, options FROM "{weighed}"
+            WHERE difference <> 0 AND NOT certain ORDER BY length(entity), entity"""
     )
-    return merged((finding, total_conserved(recording, account), weigh(account, doubtful)))
+    explained = weigh(account, doubtful)
+    return merged((finding, explained, total_conserved(recording, account, merged((finding, explained)))))
 
 
-def total_conserved(recording: Recording, account: Account) -> Finding:
+def total_conserved(recording: Recording, account: Account, entities: Finding) -> Finding:
     """The totals agree too, where no operation is indefinite. They follow from the entities unless rows are missing."""
     row = recording.rows(
         f'SELECT sum(initial), sum(change), sum(final), sum(len(indefinite)), count(*) FROM "{account.balances}"'
     )[0]
-    initial, change, final, indefinite, entities = (int(cell or 0) for cell in row)
+    initial, change, final, indefinite, count = (int(cell or 0) for cell in row)
     if indefinite or initial + change == final:
-        return Finding({"totals": min(entities, 1)})
+        return Finding({"totals": min(count, 1)})
     sentence = f"all {account.quantity} is {final} but should be {initial + change}"
-    return found({"totals": 1}, [Anomaly("balance-difference", "total", sentence, subject="total")])
+    kind = "explained-difference" if set(entities.counts) == {"explained-difference"} else "balance-difference"
+    return found({"totals": 1}, [Anomaly(kind, "total", sentence, subject="total")])
 
 
-def weigh(account: Account, doubtful: Iterable[tuple[str, int, list[int]]]) -> Finding:
-    """Entities with indefinite operations: some subset of them must explain the difference."""
+def weigh(account: Account, doubtful: Iterable[tuple[str, int, list[int], int, list[int]]]) -> Finding:
+    """Entities with indefinite operations, of which some subset must explain the difference, or else the sagas that are
+    listed as anomalous must."""
     anomalies = []
     undecided = 0
-    for entity, difference, changes in doubtful:
-        feasible = is_feasible(int(difference), changes)
-        if feasible is None:
+    for entity, difference, changes, moved, options in doubtful:
+        legal = is_feasible(int(difference), changes)
+        explained = is_feasible(int(difference) - int(moved), [*changes, *options]) if moved or options else False
+        if legal:
+            continue
+        if explained:
+            sentence = f"{account.quantity} differs by {difference}, as its anomalous sagas explain exactly"
+            anomalies.append(Anomaly("explained-difference", entity, sentence, subject=account.noun))
+        elif legal is None or explained is None:
             undecided += 1
-        elif not feasible:
-            none = f"none of its {len(changes)} indefinite operations explain"
+        else:
+            none = f"none of its {len(changes)} indefinite operations and {len(options)} unanswered steps explain"
             sentence = f"{account.quantity} differs by {difference}, which {none}"
             anomalies.append(Anomaly("balance-difference", entity, sentence, subject=account.noun))
-    finding = found({}, anomalies)
-    if not undecided:
-        return finding
-    reason = f"{undecided} {account.noun}s have too many indefinite operations to decide"
-    return Finding({}, finding.counts, finding.anomalies, unknown=reason)
+    return decided(found({}, anomalies), account, undecided)
 
 
-def is_feasible(difference: int, changes: Iterable[int]) -> bool | None:
-    """Whether some of the changes add up to the difference; None where there are too many sums to look at."""
-    sums = {0}
-    for change in changes:
-        sums |= {total + change for total in sums}
-        if len(sums) > FEASIBLE_MAX:
-            return None
-    return difference in sums
+def decided(finding: Finding, account: Account, undecided: int) -> Finding:
+    """The finding, not known where entities remain whose indefinite operations were too many to decide."""
+    reason = f"{undecided} {account.noun}s have too many indefinite operations to decide" if undecided else None
+    return Finding(finding.examined, finding.counts, finding.anomalies, unknown=reason)
 
 
 def history_is_a_chain(recording: Recording, account: Account) -> Finding:
     """Each balance after a change is the balance before exactly one other: nothing changed a balance unseen.
 
     Per entity the multiset {after of every change} + {initial} equals {before of every change} + {final}; compared by
-    sums of 64-bit hashes. Entities with indefinite operations are skipped. A refusal must have seen a balance of the
-    chain.
+    sums of 64-bit hashes. Where operations are indefinite, disjoint sets of them must fill the gaps. A refusal must
+    have seen a balance of the chain.
     """
     known = f"""SELECT entity FROM "{account.balances}"
         WHERE len(indefinite) = 0 AND initial IS NOT NULL AND final IS NOT NULL"""
@@ -120,35 +132,68 @@ def history_is_a_chain(recording: Recording, account: Account) -> Finding:
         Anomaly("phantom-effect", name, gap(recording, account, name), subject=account.noun) for (name,) in names
     ]
     counts = {"phantom-effect": count} if count else {}
-    return merged((Finding(examined, counts, tuple(anomalies)), refusals_saw(recording, account, known)))
+    chained = Finding(examined, counts, tuple(anomalies))
+    return merged((chained, gaps_are_bridged(recording, account), refusals_saw(recording, account)))
 
 
-def refusals_saw(recording: Recording, account: Account, known: str) -> Finding:
-    """Each refusal saw a balance that there was."""
+def _turns(account: Account) -> str:
+    """A statement: for each entity the values at which its known changes leave it (n > 0) and find it (n < 0)."""
+    return f"""SELECT entity, value, sum(n)::BIGINT AS n FROM (
+          SELECT entity, after AS value, 1 AS n FROM "{account.steps}"
+          UNION ALL SELECT entity, before, -1 FROM "{account.steps}"
+          UNION ALL SELECT entity, initial, 1 FROM "{account.balances}"
+          UNION ALL SELECT entity, final, -1 FROM "{account.balances}")
+        GROUP BY entity, value HAVING sum(n) <> 0"""
+
+
+def gaps_are_bridged(recording: Recording, account: Account) -> Finding:
+    """The chains of entities with indefinite operations: some of these fill every gap, each at most once."""
+    rows = recording.rows(
+        f"""SELECT entity, list(value), list(n), any_value(indefinite) FROM ({_turns(account)})
+            JOIN (SELECT entity, indefinite FROM "{account.balances}" WHERE len(indefinite) > 0
+                  AND initial IS NOT NULL AND final IS NOT NULL) USING (entity) GROUP BY entity ORDER BY entity"""
+    )
+    anomalies, undecided = [], 0
+    for entity, values, numbers, changes in rows:
+        left = [value for value, n in zip(values, numbers, strict=True) for _ in range(n)]
+        came = [value for value, n in zip(values, numbers, strict=True) for _ in range(-n)]
+        bridged = is_bridged(left, came, changes)
+        undecided += bridged is None
+        if bridged is False:
+            anomalies.append(Anomaly("phantom-effect", entity, gap(recording, account, entity), subject=account.noun))
+    return decided(found({}, anomalies), account, undecided)
+
+
+def refusals_saw(recording: Recording, account: Account) -> Finding:
+    """Each refusal saw a balance that there was, or one that indefinite operations may have made of such a one."""
     unseen = f"{account.balances}_unseen"
+    chain = f"""SELECT entity, after AS seen FROM "{account.steps}"
+        UNION SELECT entity, before FROM "{account.steps}" UNION SELECT entity, initial FROM "{account.balances}" """
     recording.once(
         unseen,
-        f"""SELECT entity, seen FROM "{account.looks}" ANTI JOIN (
-              SELECT entity, after AS seen FROM "{account.steps}"
-              UNION ALL SELECT entity, initial FROM "{account.balances}") USING (entity, seen)
-            WHERE entity IN ({known})""",
+        f"""SELECT entity, seen, indefinite FROM "{account.looks}" ANTI JOIN ({chain}) USING (entity, seen)
+            JOIN (SELECT entity, indefinite FROM "{account.balances}"
+                  WHERE initial IS NOT NULL AND final IS NOT NULL) USING (entity)""",
     )
     sentence = f"concat('a refusal saw {account.quantity} ', seen, ', which it never was')"
-    rule = Rule("phantom-effect", "true", sentence)
-    return breaches(recording, Subject(unseen, "entity", account.noun), (rule,), examined={})
+    rule = Rule("phantom-effect", "len(indefinite) = 0", sentence)
+    certain = breaches(recording, Subject(unseen, "entity", account.noun), (rule,), examined={})
+    anomalies, undecided = [], 0
+    for entity, seen, changes, values in recording.rows(
+        f"""SELECT u.entity, u.seen, any_value(indefinite), list(DISTINCT c.seen) FROM "{unseen}" u
+            JOIN ({chain}) c ON c.entity = u.entity WHERE len(indefinite) > 0 GROUP BY 1, 2 ORDER BY 1, 2"""
+    ):
+        answers = {is_feasible(seen - value, changes) for value in values}
+        undecided += True not in answers and None in answers
+        if answers == {False}:
+            told = f"a refusal saw {account.quantity} {seen}, which it cannot have been"
+            anomalies.append(Anomaly("phantom-effect", entity, told, subject=account.noun))
+    return merged((certain, decided(found({}, anomalies), account, undecided)))
 
 
 def gap(recording: Recording, account: Account, entity: str) -> str:
     """The values at which the chain of one entity is torn, as a sentence."""
-    rows = recording.rows(
-        f"""SELECT value, sum(n) AS n FROM (
-              SELECT after AS value, 1 AS n FROM "{account.steps}" WHERE entity = ?
-              UNION ALL SELECT before, -1 FROM "{account.steps}" WHERE entity = ?
-              UNION ALL SELECT initial, 1 FROM "{account.balances}" WHERE entity = ?
-              UNION ALL SELECT final, -1 FROM "{account.balances}" WHERE entity = ?)
-            GROUP BY value HAVING sum(n) <> 0 ORDER BY value""",
-        (entity,) * 4,
-    )
+    rows = recording.rows(f"SELECT value, n FROM ({_turns(account)}) WHERE entity = ? ORDER BY value", (entity,))
     left = [str(value) for value, n in rows if n > 0][:3]
     came = [str(value) for value, n in rows if n < 0][:3]
     places = f"left at {', '.join(left) or '-'} and found at {', '.join(came) or '-'}"

@@ -1,5 +1,4 @@
-"""L1, L3, L6: what was acknowledged is in the log, and the log is one: `lost-write`, `torn-transaction`,
-`inconsistent-offsets`.
+"""L1, L3: what was acknowledged is in the log, and the log is one: `lost-write`, `unseen`, `inconsistent-offsets`.
 
 Loss is never inferred from a gap in offsets: control records leave gaps. What was acknowledged, or what a reader saw
 while the load ran, must be there for the reader that comes after it.
@@ -11,51 +10,58 @@ from typing import Any, Final
 from zlib import crc32
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, merged, not_applicable
 from verifiers.disturbance import disturbances
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
+from verifiers.transactions import load_ends
 
 ROWS_A_BLOCK: Final = 1 << 16
 
 
-def acknowledged_records_are_there(recording: Recording) -> Finding:
-    """L1, L6: every acknowledged record is in the log, and of an aborted transaction nothing is visible."""
-    return merged(_acknowledged(recording, topic) for topic in recording.topics())
+_RECORD: Final = "concat(name, '[', partition, ']@', \"offset\")"
 
 
-def _acknowledged(recording: Recording, topic: str) -> Finding:
-    recording.once(
-        f"lost:{topic}",
-        f"""SELECT process, partition, "offset", transaction FROM acks
+def load_unread(recording: Recording) -> None:
+    """Creates `unread`: acknowledged records that the reader after the run did not find. `hidden`: at or above the last
+    stable offset of their partition, so an open transaction hides them; else they are not there."""
+    load_ends(recording)
+    parts = [
+        f"""SELECT process, '{topic}' AS name, topic, partition, "offset", transaction FROM acks
             ANTI JOIN "topics/{topic}" USING (partition, "offset")
-            WHERE acks.topic = '{recording.prefix}{topic}' AND error IS NULL AND "offset" >= 0""",
+            WHERE acks.topic = '{recording.prefix}{topic}' AND error IS NULL AND "offset" >= 0"""
+        for topic in recording.topics()
+    ]
+    recording.once(
+        "unread",
+        f"""SELECT u.*, coalesce("offset" >= e.stable AND (e.high IS NULL OR "offset" < e.high), false) AS hidden
+            FROM ({" UNION ALL ".join(parts)}) u LEFT JOIN log_ends e USING (topic, partition)""",
     )
-    examined = recording.number(
-        f"""SELECT count(*) FROM acks WHERE topic = '{recording.prefix}{topic}' AND error IS NULL AND "offset" >= 0"""
+
+
+def _acknowledged(recording: Recording) -> dict[str, int]:
+    return {"acknowledged": recording.number('SELECT count(*) FROM acks WHERE error IS NULL AND "offset" >= 0')}
+
+
+def acknowledged_records_are_there(recording: Recording) -> Finding:
+    """L1: every record that was acknowledged outside a transaction is in the log."""
+    load_unread(recording)
+    rule = Rule(
+        "lost-write",
+        "transaction IS NULL AND NOT hidden",
+        "concat('acknowledged to ', process, ', but no read_committed reader finds it')",
     )
-    lost, torn = recording.rows(
-        f"""SELECT count(*) FILTER (WHERE transaction IS NULL), count(*) FILTER (WHERE transaction IN (
-               SELECT a.transaction FROM acks a JOIN "topics/{topic}" t USING (partition, "offset")
-               WHERE a.topic = '{recording.prefix}{topic}' AND a.transaction IS NOT NULL)) FROM "lost:{topic}" """
-    )[0]
-    counts = {kind: count for kind, count in (("lost-write", lost), ("torn-transaction", torn)) if count}
-    rows = recording.rows(
-        f'SELECT process, partition, "offset", transaction FROM "lost:{topic}" ORDER BY 2, 3 LIMIT {EXAMPLES_A_KIND}'
-    )
-    anomalies = tuple(
-        Anomaly(
-            "lost-write" if transaction is None else "torn-transaction",
-            f"{topic}[{partition}]@{offset}",
-            f"acknowledged to {process}, but no read_committed reader finds it",
-        )
-        for process, partition, offset, transaction in rows
-        if counts
-    )
-    return merged((Finding({"acknowledged": examined}, counts, anomalies), _unreported(recording, topic)))
+    lost = breaches(recording, Subject("unread", _RECORD, "record"), (rule,), examined=_acknowledged(recording))
+    return merged((lost, *(_unreported(recording, topic) for topic in recording.topics())))
+
+
+def acknowledged_records_were_seen(recording: Recording) -> Finding:
+    """L1: at quiescence nothing keeps an acknowledged record from its readers."""
+    load_unread(recording)
+    rule = Rule("unseen", "hidden", "concat('acknowledged to ', process, ', and hidden by an open transaction')")
+    return breaches(recording, Subject("unread", _RECORD, "record"), (rule,), examined=_acknowledged(recording))
 
 
 def _unreported(recording: Recording, topic: str) -> Finding:
@@ -159,13 +165,12 @@ def _live_hashes(recording: Recording, topic: str) -> dict[int, tuple[NDArray[An
 def _dumped_hashes(recording: Recording, topic: str) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
     """Blocks of (partition, offset, hash) of the dump in file order. zlib's crc32 costs less a value than numpy
     would."""
-    with pq.ParquetFile(recording.path(f"topics/{topic}")) as file:
-        for block in file.iter_batches(ROWS_A_BLOCK, columns=["partition", "offset", "key", "value"]):
-            keys, values = block.column(2), block.column(3)
-            halves = [
-                np.fromiter(map(crc32, column.fill_null(b"").to_pylist()), np.uint64, len(column))
-                for column in (keys, values)
-            ]
-            partitions = block.column(0).to_numpy().astype(np.int64)
-            if len(partitions):
-                yield partitions, block.column(1).to_numpy(), halves[0] << np.uint64(32) | halves[1]
+    for block in recording.blocks(f"topics/{topic}", ("partition", "offset", "key", "value"), rows=ROWS_A_BLOCK):
+        keys, values = block.column(2), block.column(3)
+        halves = [
+            np.fromiter(map(crc32, column.fill_null(b"").to_pylist()), np.uint64, len(column))
+            for column in (keys, values)
+        ]
+        partitions = block.column(0).to_numpy().astype(np.int64)
+        if len(partitions):
+            yield partitions, block.column(1).to_numpy(), halves[0] << np.uint64(32) | halves[1]

@@ -1,10 +1,10 @@
-"""L7, L8: committed offsets follow what was processed and never go back; no open transaction holds the readers up."""
+"""L7: committed offsets follow what was processed and never go back."""
 
 from typing import Final
 
-from verifiers.checker import Finding, merged, not_applicable
+from verifiers.checker import Finding, merged
 from verifiers.disturbance import died
-from verifiers.ordering import load_spans
+from verifiers.ordering import SPAN, load_spans
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
 
@@ -25,7 +25,31 @@ def commits_follow_processing(recording: Recording) -> Finding:
             FROM offsets""",
     )
     samples = breaches(recording, Subject("commits", _PLACE, "partition"), _COMMITS)
-    return merged((samples, _processed(recording)))
+    return merged((samples, _after_its_effects(recording), _processed(recording)))
+
+
+_UNSTORED: Final = Rule(
+    "commit-ahead",
+    "committed_ns > 0 AND (stored_ns = 0 OR stored_ns > committed_ns)",
+    "concat('committed to ', last_offset, ' before its effects were stored')",
+)
+_UNPRODUCED: Final = Rule(
+    "commit-ahead",
+    "committed_ns > 0 AND produced_ns > committed_ns",
+    "concat('committed to ', last_offset, ' before its replies were acknowledged')",
+)
+
+
+def _after_its_effects(recording: Recording) -> Finding:
+    """Under every guarantee but `at-most-once` a batch is committed when its effects stand, and under those that
+    produce before they commit, when its replies stand too."""
+    guarantee = recording.run.get("guarantee")
+    load_spans(recording)
+    examined = {"commits": recording.number("SELECT count(*) FROM spans WHERE committed_ns > 0")}
+    if guarantee == "at-most-once":
+        return Finding(examined)
+    rules = (_UNSTORED,) if guarantee == "outbox" else (_UNSTORED, _UNPRODUCED)
+    return breaches(recording, SPAN, rules, examined=examined)
 
 
 def _processed(recording: Recording) -> Finding:
@@ -56,22 +80,3 @@ def _committed_unprocessed(recording: Recording, name: str) -> Finding:
         "commit-ahead", "true", "concat('committed ', committed, ', but ', n, ' records below were never processed')"
     )
     return breaches(recording, Subject(f"unprocessed:{name}", _PLACE, "partition"), (rule,), examined={})
-
-
-def no_transaction_hangs(recording: Recording) -> Finding:
-    """L8: at quiescence no open transaction hides acknowledged records from `read_committed` readers."""
-    recording.need("offsets")
-    if not recording.number("SELECT count(transaction) FROM acks"):
-        return not_applicable("no transaction was used")
-    recording.once(
-        "hidden",
-        f"""WITH ends AS (SELECT topic, partition, max("end") AS visible_end FROM offsets
-                WHERE phase = 'quiescent' GROUP BY topic, partition)
-        SELECT topic[{len(recording.prefix) + 1}:] AS name, partition, visible_end, count(*) AS n FROM acks
-        JOIN ends USING (topic, partition) WHERE error IS NULL AND "offset" >= visible_end GROUP BY ALL""",
-    )
-    rule = Rule(
-        "stuck-lso", "true", "concat(n, ' acknowledged records stand at or above the last stable offset ', visible_end)"
-    )
-    examined = recording.number("SELECT count(*) FROM acks WHERE transaction IS NOT NULL")
-    return breaches(recording, Subject("hidden", _PLACE, "partition"), (rule,), examined={"acknowledged": examined})

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, merged, not_applicable
@@ -20,7 +19,7 @@ from verifiers.rules import Rule, Subject, breaches
 
 ROWS_A_BLOCK: Final = 1 << 18
 _TURNS: Final = "('process-started', 'partitions-assigned', 'partitions-revoked', 'partitions-lost', 'redelivered')"
-_SPAN: Final = Subject("spans", "concat(process, ' ', name, '[', partition, ']@', first_offset)", "span")
+SPAN: Final = Subject("spans", "concat(process, ' ', name, '[', partition, ']@', first_offset)", "span")
 
 
 def keys_keep_their_partition(recording: Recording, topics: Sequence[str]) -> Finding:
@@ -39,18 +38,17 @@ def _misplaced(recording: Recording, topic: str, partitions: int) -> Finding:
     ]
     examined, count = 0, 0
     shown: list[Anomaly] = []
-    with pq.ParquetFile(recording.path(f"topics/{topic}")) as file:
-        for block in file.iter_batches(ROWS_A_BLOCK, columns=["partition", "offset", "key"]):
-            keys = block.column(2).fill_null(b"").cast(pa.binary())
-            expected = key_partitions(keys, partitions)
-            actual, offsets = block.column(0).to_numpy().astype(np.int64), block.column(1).to_numpy()
-            sound = ~np.isin(_place(actual, offsets), np.array(bad, np.int64))
-            wrong = np.flatnonzero((expected != actual) & sound)
-            examined, count = examined + len(keys), count + len(wrong)
-            for row in wrong[: EXAMPLES_A_KIND - len(shown)].tolist():
-                key = keys[row].as_py().decode("utf-8", "replace")
-                sentence = f"stands in {topic}[{actual[row]}]@{offsets[row]} but belongs into partition {expected[row]}"
-                shown.append(Anomaly("wrong-partition", key, sentence, subject="saga"))
+    for block in recording.blocks(f"topics/{topic}", ("partition", "offset", "key"), rows=ROWS_A_BLOCK):
+        keys = block.column(2).fill_null(b"").cast(pa.binary())
+        expected = key_partitions(keys, partitions)
+        actual, offsets = block.column(0).to_numpy().astype(np.int64), block.column(1).to_numpy()
+        sound = ~np.isin(_place(actual, offsets), np.array(bad, np.int64))
+        wrong = np.flatnonzero((expected != actual) & sound)
+        examined, count = examined + len(keys), count + len(wrong)
+        for row in wrong[: EXAMPLES_A_KIND - len(shown)].tolist():
+            key = keys[row].as_py().decode("utf-8", "replace")
+            sentence = f"stands in {topic}[{actual[row]}]@{offsets[row]} but belongs into partition {expected[row]}"
+            shown.append(Anomaly("wrong-partition", key, sentence, subject="saga"))
     return Finding({"keys": examined}, {"wrong-partition": count} if count else {}, tuple(shown))
 
 
@@ -69,11 +67,13 @@ def load_spans(recording: Recording) -> None:
                 FROM events WHERE event IN {_TURNS})
         SELECT j.process, j.topic, j.topic[{len(recording.prefix) + 1}:] AS name, j.partition, j.first_offset,
                j.last_offset,
-               j.records, j.polled_ns, j.handled_ns, coalesce(t.epoch, 0) AS epoch,
-               lag(j.last_offset) OVER (PARTITION BY j.process, j.topic, j.partition, coalesce(t.epoch, 0)
-                                        ORDER BY j.polled_ns, j.first_offset) AS before
+               j.records, j.polled_ns, j.handled_ns, j.stored_ns, j.produced_ns, j.committed_ns, j.transaction,
+               coalesce(t.epoch, 0) AS epoch, lag(j.last_offset) OVER turn AS before,
+               max(j.stored_ns) OVER (turn ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS stored_before
         FROM journal j ASOF LEFT JOIN turns t ON j.process = t.process
-            AND greatest(j.polled_ns, j.handled_ns) >= t.at""",
+            AND greatest(j.polled_ns, j.handled_ns) >= t.at
+        WINDOW turn AS (PARTITION BY j.process, j.topic, j.partition, coalesce(t.epoch, 0)
+                        ORDER BY j.polled_ns, j.first_offset)""",
     )
     names = [name for (name,) in recording.rows("SELECT DISTINCT name FROM spans_before ORDER BY 1")]
     counted = [_count_visible(recording, name) for name in names if recording.has(f"topics/{name}")]
@@ -102,7 +102,7 @@ def _count_visible(recording: Recording, name: str) -> pa.Table:
     )
     log = recording.columns(f'SELECT partition, "offset" FROM "topics/{name}" ORDER BY partition, "offset"')
     bad = {"partition": np.zeros(0), "offset": np.zeros(0)}
-    if recording.rows("SELECT 1 FROM duckdb_tables() WHERE table_name = 'bad_records'"):
+    if "bad_records" in recording.made:
         bad = recording.columns(f"SELECT partition, \"offset\" FROM bad_records WHERE topic = '{name}' ORDER BY 1, 2")
     rows = np.arange(len(spans["partition"]))
     visible, spoilt, skipped, edges = (np.zeros(len(rows), np.int64) for _ in range(4))
@@ -128,6 +128,11 @@ _CONSUMPTION: Final = (
         "nonmonotonic-poll", "last_offset < first_offset OR records < 1", "concat('a span that ends at ', last_offset)"
     ),
     Rule(
+        "key-reorder",
+        "stored_ns > 0 AND stored_ns < stored_before",
+        "concat('stored ', stored_before - stored_ns, ' ns before a batch of lower offsets')",
+    ),
+    Rule(
         "poll-skip",
         "skipped > 0 AND first_offset > before",
         "concat(skipped, ' records after offset ', before, ' were not polled')",
@@ -144,7 +149,7 @@ def consumption_follows_the_log(recording: Recording) -> Finding:
     """L4: within an epoch a worker processes each partition in the order of the log, each record once, and skips
     none."""
     load_spans(recording)
-    return breaches(recording, _SPAN, _CONSUMPTION)
+    return breaches(recording, SPAN, _CONSUMPTION)
 
 
 def only_owners_consume(recording: Recording) -> Finding:
@@ -164,7 +169,7 @@ def only_owners_consume(recording: Recording) -> Finding:
                AND o.partition = s.partition AND s.polled_ns <= o.end_ns
                AND greatest(s.polled_ns, s.handled_ns) >= o.begin_ns)""",
     )
-    subject = Subject("unowned", _SPAN.entity, "span")
+    subject = Subject("unowned", SPAN.entity, "span")
     rule = Rule("unowned-consume", "true", "'processed while the partition was not assigned to this worker'")
     examined = recording.number("SELECT count(*) FROM spans")
     return breaches(recording, subject, (rule,), examined={"spans": examined, "ownerships": len(owned)})

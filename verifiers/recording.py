@@ -1,13 +1,13 @@
 """A run folder opened as columns: a DuckDB view a file, nothing loaded until a checker asks, nothing judged here.
 
 Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`,
-`"tables/pay.users"`, `"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`; `journal` and `acks` join
-the files of all processes and add `process`; `events` has one row an event. A folder that cannot be read raises
-`BadRecording` with one line that names the file.
+`"tables/pay.users"`, `"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`, `ends`; `journal` and
+`acks` join the files of all processes and add `process`; `events` has one row an event. A folder that cannot be read
+raises `BadRecording` with one line that names the file.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +46,22 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "last_offset",
         "records",
         "polled_ns",
+        "handled_ns",
+        "stored_ns",
+        "produced_ns",
+        "committed_ns",
         "transaction",
     ),
     "acks": ("topic", "partition", "offset", "error", "transaction"),
     "offsets": ("group", "topic", "partition", "committed", "end", "sampled_ns", "phase"),
+    "ends": ("topic", "partition", "stable", "high"),
 }
 """What the files of each folder must have at least; tables are checked by the statements that read them."""
 
 EMPTY_JOURNAL = """SELECT ''::VARCHAR AS process, 0::INT AS generation, ''::VARCHAR AS topic, 0::INT AS partition,
     0::BIGINT AS first_offset, 0::BIGINT AS last_offset, 0::INT AS records, 0::BIGINT AS polled_ns,
-    0::BIGINT AS handled_ns, NULL::VARCHAR AS transaction WHERE false"""
+    0::BIGINT AS handled_ns, 0::BIGINT AS stored_ns, 0::BIGINT AS produced_ns, 0::BIGINT AS committed_ns,
+    NULL::VARCHAR AS transaction WHERE false"""
 EMPTY_ACKS = """SELECT ''::VARCHAR AS process, ''::VARCHAR AS topic, 0::INT AS partition, 0::BIGINT AS offset,
     NULL::VARCHAR AS error, NULL::VARCHAR AS transaction WHERE false"""
 EVENT_SCHEMA = pa.schema(
@@ -79,6 +85,17 @@ class Missing(LookupError):
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a run folder. `files`: view → Parquet file, or the table itself where it is held in memory;
+    `journal/<process>` and `acks/<process>` among them. `events`: rows of `EVENT_SCHEMA`."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    files: Mapping[str, Path | pa.Table]
+    events: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """An open run folder; `views` are the files that there are."""
 
@@ -86,6 +103,9 @@ class Recording:
     run: Mapping[str, Any]
     db: duckdb.DuckDBPyConnection
     views: frozenset[str]
+    files: Mapping[str, Path | pa.Table] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
+    """Tables that `once` has made."""
 
     @property
     def prefix(self) -> str:
@@ -132,12 +152,19 @@ class Recording:
 
     def once(self, table: str, statement: str) -> None:
         """Materialise a statement under this name, at its first use."""
-        self.db.execute(f'CREATE TEMP TABLE IF NOT EXISTS "{table}" AS {statement}')
+        # The engine would plan the whole statement again before it sees that the table is there.
+        if table not in self.made:
+            self.db.execute(f'CREATE TEMP TABLE "{table}" AS {statement}')
+            self.made.add(table)
 
-    def path(self, view: str) -> Path:
-        """The file behind a view of a topic (`topics/<name>` or `live/<name>`) without its prefix."""
-        kind, _, name = view.partition("/")
-        return self.folder / {"live": "topics-live"}.get(kind, kind) / f"{self.prefix}{name}.parquet"
+    def blocks(self, view: str, columns: Sequence[str], *, rows: int) -> Iterator[pa.RecordBatch]:
+        """The columns of a file in blocks of at most so many rows, in the order of the file."""
+        source = self.files[view]
+        if isinstance(source, pa.Table):
+            yield from source.select(list(columns)).to_batches(max_chunksize=rows)
+            return
+        with pq.ParquetFile(source) as file:
+            yield from file.iter_batches(rows, columns=list(columns))
 
     def close(self) -> None:
         """Gives the memory back; nothing can be asked afterwards."""
@@ -150,21 +177,35 @@ class Recording:
 
 def open_recording(folder: Path, *, required: Iterable[str] = ()) -> Recording:
     """Open a run folder; `required` are views that a complete run must have. Raises `BadRecording`."""
+    return opened(content_of(folder, required=required))
+
+
+def content_of(folder: Path, *, required: Iterable[str] = ()) -> Content:
+    """What stands in a run folder, each file checked to be whole. Raises `BadRecording`."""
     run = read_run(folder)
     files = parquet_files(folder, str(run.get("prefix", "")))
-    journal, acks = joined(folder, "journal") or EMPTY_JOURNAL, joined(folder, "acks") or EMPTY_ACKS
     whole = not run.get("incomplete")
     events = read_events(folder) if whole or (folder / "events.jsonl").exists() else []
     for view in ("operations", "offsets", *required) if whole else ():
         if view not in files:
             raise BadRecording(f"{folder}: {view.replace('live/', 'topics-live/')}: the file is missing")
+    return Content(folder, run, files, events)
+
+
+def opened(content: Content) -> Recording:
+    """The recording of a content, each of its files as a view."""
     db = connect()
-    for view, path in files.items():
-        db.execute(f'CREATE VIEW "{view}" AS SELECT * FROM read_parquet({quoted(str(path))})')
+    for view, source in content.files.items():
+        if isinstance(source, pa.Table):
+            db.register(view, source)
+        else:
+            db.execute(f'CREATE VIEW "{view}" AS SELECT * FROM read_parquet({quoted(str(source))})')
+    journal, acks = joined(content, "journal") or EMPTY_JOURNAL, joined(content, "acks") or EMPTY_ACKS
     db.execute(f"CREATE VIEW journal AS {journal}; CREATE VIEW acks AS {acks}")
-    db.register("events_columns", pa.Table.from_pylist(events, schema=EVENT_SCHEMA))
+    db.register("events_columns", pa.Table.from_pylist(list(content.events), schema=EVENT_SCHEMA))
     db.execute("CREATE TEMP TABLE events AS SELECT row_number() OVER () AS line, * FROM events_columns")
-    return Recording(folder, run, db, frozenset(files) | {"journal", "acks", "events"})
+    views = frozenset(content.files) | {"journal", "acks", "events"}
+    return Recording(content.folder, content.run, db, views, content.files)
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -201,11 +242,13 @@ def read_run(folder: Path) -> Mapping[str, Any]:
 
 def parquet_files(folder: Path, prefix: str) -> dict[str, Path]:
     """View name → file, each checked to be whole. Raises `BadRecording`."""
-    files = {name: folder / f"{name}.parquet" for name in ("operations", "offsets")}
+    files = {name: folder / f"{name}.parquet" for name in ("operations", "offsets", "ends")}
     found = {view: path for view, path in files.items() if path.exists()}
     for kind in ("topics", "topics-live", "tables", "tables-replayed", "initial"):
         for path in sorted((folder / kind).glob("*.parquet")):
             found[f"{kind.removeprefix('topics-').removeprefix('tables-')}/{path.stem.removeprefix(prefix)}"] = path
+    for kind in ("journal", "acks"):
+        found.update({f"{kind}/{path.stem}": path for path in sorted((folder / kind).glob("*.parquet"))})
     for view, path in found.items():
         check_parquet(path, COLUMNS.get("topics-live" if view.startswith("live/") else view.partition("/")[0], ()))
     return found
@@ -223,12 +266,10 @@ def check_parquet(path: Path, columns: Iterable[str]) -> None:
             raise BadRecording(f"{path}: column {column} is missing")
 
 
-def joined(folder: Path, kind: str) -> str | None:
+def joined(content: Content, kind: str) -> str | None:
     """A statement over the files of all processes with their name as `process`, or None without any."""
-    paths = sorted((folder / kind).glob("*.parquet"))
-    for path in paths:
-        check_parquet(path, COLUMNS[kind])
-    parts = [f"SELECT {quoted(path.stem)} AS process, * FROM read_parquet({quoted(str(path))})" for path in paths]
+    views = [view for view in content.files if view.startswith(f"{kind}/")]
+    parts = [f'SELECT {quoted(view.removeprefix(f"{kind}/"))} AS process, * FROM "{view}"' for view in views]
     return " UNION ALL BY NAME ".join(parts) if parts else None
 
 

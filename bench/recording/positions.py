@@ -75,13 +75,17 @@ def topics_of(client: Client, prefix: str, *, deadline_s: float = REQUEST_S) -> 
 
 
 def ends_of(
-    admin: AdminClient, partitions: Sequence[TopicPartition], *, deadline_s: float = REQUEST_S
+    admin: AdminClient,
+    partitions: Sequence[TopicPartition],
+    *,
+    deadline_s: float = REQUEST_S,
+    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
 ) -> dict[tuple[str, int], int]:
-    """(topic, partition) → LSO. Raises `RecordingFailed`."""
+    """(topic, partition) → LSO, or the high watermark under `READ_UNCOMMITTED`. Raises `RecordingFailed`."""
     wanted = {TopicPartition(one.topic, one.partition): _LATEST for one in partitions}
 
     def ask() -> dict[tuple[str, int], int]:
-        futures = admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=deadline_s)
+        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=deadline_s)
         ends = {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
         # A broker that dies while it is asked comes back as offset -1001 without an error (librdkafka 2.16):
         # an end of that kind would make every reader content with nothing.
@@ -90,6 +94,25 @@ def ends_of(
         return ends
 
     return _asked("list offsets", ask, deadline_s=deadline_s) if wanted else {}
+
+
+class End(NamedTuple):
+    """Where one partition ends: `stable` for `read_committed` readers (the LSO), `high` for all others."""
+
+    topic: str
+    partition: int
+    stable: int
+    high: int
+
+
+def log_ends(client: Client, topics: Sequence[str], *, deadline_s: float = REQUEST_S) -> list[End]:
+    """Both ends of every partition of these full topic names. Raises `RecordingFailed`."""
+    admin = admin_client(client)
+    partitions = partitions_of(admin, topics, deadline_s=deadline_s)
+    # The high watermark first: a transaction that ends in between moves only the stable end, up to it or past it.
+    high = ends_of(admin, partitions, deadline_s=deadline_s, isolation=IsolationLevel.READ_UNCOMMITTED)
+    stable = ends_of(admin, partitions, deadline_s=deadline_s)
+    return [End(*place, stable[place], max(high[place], stable[place])) for place in high]
 
 
 def committed_of(

@@ -10,8 +10,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from bench.recording.parquet import ROWS_A_GROUP, parquet_writer
-from bench.recording.positions import Client, admin_client, ends_of, partitions_of
+from bench.recording.parquet import ROWS_A_GROUP, TEXT, parquet_writer
+from bench.recording.positions import Client, admin_client, ends_of, log_ends, partitions_of
 from bench.recording.reader import open_consumer, read_partition
 from system.kafka.columns import numbers_to_arrow
 from system.kafka.records import Records
@@ -26,6 +26,18 @@ SCHEMA: Final = pa.schema(
         ("headers", pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))),
     ]
 )
+
+ENDS_SCHEMA: Final = pa.schema(
+    [("topic", TEXT), ("partition", pa.int32()), ("stable", pa.int64()), ("high", pa.int64())]
+)
+
+
+def dump_ends(client: Client, topics: Sequence[str], path: Path, *, stall_s: float = 30.0) -> None:
+    """Write where each partition of the full topic names ends: the last stable offset, and the high watermark, which is
+    above it only while a transaction is open. Raises `RecordingFailed`."""
+    rows = [end._asdict() for end in log_ends(client, topics, deadline_s=stall_s)]
+    with parquet_writer(path, ENDS_SCHEMA) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, ENDS_SCHEMA))
 
 
 def dump_topics(client: Client, topics: Sequence[str], folder: Path, *, stall_s: float = 30.0) -> dict[str, int]:

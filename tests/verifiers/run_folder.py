@@ -61,6 +61,7 @@ OFFSETS = pa.schema(
         ("phase", pa.string()),
     ]
 )
+ENDS = pa.schema([("topic", pa.string()), ("partition", pa.int32()), ("stable", pa.int64()), ("high", pa.int64())])
 OPERATIONS = pa.schema(
     [("operation", pa.int64()), ("kind", pa.string()), ("entity", pa.string())]
     + [(f"{name}_ns", pa.int64()) for name in ("intended", "sent", "acknowledged", "completed")]
@@ -128,6 +129,7 @@ def write(history: History, folder: Path, *, poison: tuple[tuple[str, bytes], ..
     save(folder / "acks" / "driver.parquet", acknowledged, ACKS)
     write_journals(history, folder)
     write_offsets(history, folder)
+    write_ends(history, folder)
     write_events(history, folder)
     run = {"schema_version": 1, "run_id": "r1a2b3c", "scenario": "checkout", "guarantee": "idempotent", "fault": "none"}
     run |= {"broken": None, "seed": 1, "prefix": PREFIX, "condition": "none"}
@@ -208,6 +210,16 @@ def write_offsets(history: History, folder: Path) -> None:
                 place = {"group": PREFIX + group, "topic": PREFIX + topic, "partition": partition, "committed": at}
                 rows.append({**place, "end": end, "sampled_ns": 10**9 + at, "generation": 1, "phase": phase})
     save(folder / "offsets.parquet", rows, OFFSETS)
+
+
+def write_ends(history: History, folder: Path) -> None:
+    """Where each partition of each topic ends."""
+    rows = []
+    for topic, records in history.topics.items():
+        for partition in range(history.partitions):
+            end = 1 + max((row["offset"] for row in records if row["partition"] == partition), default=-1)
+            rows.append({"topic": PREFIX + topic, "partition": partition, "stable": end, "high": end})
+    save(folder / "ends.parquet", rows, ENDS)
 
 
 def write_events(history: History, folder: Path) -> None:

@@ -1,7 +1,8 @@
 """The facts that the claims of `checkout` are made of: one row a saga (order, tr#), one a row of an order, user, item.
 
-`sagas` joins what every topic and table says about one key; counts are never null, other columns are null where nothing
-was said. Nothing is judged here. Every table is made once, columnar, and keeps its complete list of entities.
+`sagas` joins what every topic and table says about one key; counts are never null, `p_ok` and `s_ok` say whether the
+first outcome of each half succeeded, other columns are null where nothing was said. Nothing is judged here. Every table
+is made once, columnar, and keeps its complete list of entities.
 """
 
 from typing import Final
@@ -80,12 +81,25 @@ def load_sagas(recording: Recording) -> None:
     filled = ", ".join(f"coalesce({name}, 0) AS {name}" for name in COUNTS)
     recording.once(
         "sagas",
-        f"""SELECT * REPLACE ({filled}),
+        f"""SELECT * REPLACE ({filled}), {_first_succeeded("ps", "pf")} AS p_ok, {_first_succeeded("ss", "sf")} AS s_ok,
                    key[: length(key) - length(split_part(key, '_', -1)) - 1] AS order_id,
                    split_part(key, '_', -1)::INT AS tr,
                    try_cast(coalesce(amount_text, p_what) AS BIGINT) AS amount
             FROM {joined}""",
     )
+
+
+def _first_succeeded(success: str, refusal: str) -> str:
+    """SQL: the first of these outcomes in the log is a success. Only the first one counts, as a later one changes
+    nothing."""
+    return (
+        f"coalesce({success}_offset IS NOT NULL AND ({refusal}_offset IS NULL OR {success}_offset < {refusal}_offset))"
+    )
+
+
+def keeps_inbox(recording: Recording) -> bool:
+    """Whether the guarantee keeps an inbox, so that a repeated message takes no effect twice."""
+    return recording.run.get("guarantee") not in ("at-most-once", "at-least-once")
 
 
 def load_checkout_operations(recording: Recording) -> None:
@@ -124,7 +138,7 @@ def load_orders(recording: Recording) -> None:
                 count(*) FILTER (WHERE decision = 'success') AS successes_n, arg_max(decision, tr) AS last_decision,
                 arg_max(lines, tr) AS last_lines, arg_max(amount, tr) AS last_amount,
                 max(tr) FILTER (WHERE decision = 'success') AS success_tr,
-                arg_max(ps_n > 0 AND ss_n > 0, tr) AS last_both,
+                arg_max(p_ok AND s_ok, tr) AS last_both,
                 count(*) FILTER (WHERE answers_n = 0) AS unasked_n FROM sagas GROUP BY order_id),
             asked AS (SELECT entity AS order_id, count(*) AS asked_n, count(*) FILTER (WHERE outcome = 'info') AS info_n
                       FROM checkout_operations GROUP BY entity)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bench.scenarios.checkout.invariants.facts import load_sagas
+from bench.scenarios.checkout.invariants.facts import keeps_inbox, load_sagas
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
@@ -39,7 +39,7 @@ _RULES: Final = (
 
 def inbox_matches_messages(recording: Recording) -> Finding:
     """C6, L9: a row a request in the inbox of its service, once, with the outcome that stands on the topic."""
-    if recording.run.get("guarantee") in ("at-most-once", "at-least-once"):
+    if not keeps_inbox(recording):
         return not_applicable("this guarantee keeps no inbox")
     load_sagas(recording)
     examined = {

@@ -1,8 +1,10 @@
 """C1: credit. Per user first, then in total, and at every step that a recorded balance allows to see."""
 
+from dataclasses import replace
 from typing import Final
 
-from bench.scenarios.checkout.invariants.facts import load_direct_operations, load_sagas
+from bench.scenarios.checkout.invariants.applications import load_credit_adrift
+from bench.scenarios.checkout.invariants.facts import keeps_inbox, load_direct_operations, load_sagas
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.conservation import Account, conserved, history_is_a_chain
 from verifiers.recording import Recording
@@ -53,12 +55,13 @@ def load_steps(recording: Recording) -> None:
 def credit_is_conserved(recording: Recording) -> Finding:
     """C1: credit = initial + funds added - direct payments - amounts of the user's paid orders; never below 0."""
     load_users(recording)
-    return conserved(recording, CREDIT)
+    account = CREDIT if keeps_inbox(recording) else replace(CREDIT, adrift=load_credit_adrift(recording))
+    return conserved(recording, account)
 
 
 def credit_changes_form_a_chain(recording: Recording) -> Finding:
     """C1: every recorded credit follows from another one, is never below 0, and decides the payment as it must."""
-    if recording.run.get("guarantee") in ("at-most-once", "at-least-once"):
+    if not keeps_inbox(recording):
         return not_applicable("this guarantee keeps no inbox")
     load_steps(recording)
     rules = (

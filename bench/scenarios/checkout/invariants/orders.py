@@ -11,8 +11,13 @@ ORDER: Final = Subject("order_rows", "order_id", "order")
 _PAID: Final = (
     Rule(
         "conflicting-terminal",
-        "paid <> coalesce(last_both, false)",
+        "paid <> coalesce(last_both, false) AND (paid OR last_decision IS NOT NULL)",
         "concat('paid is ', paid, ' against the outcomes of tr# ', tr)",
+    ),
+    Rule(
+        "incomplete-saga",
+        "NOT paid AND last_both AND last_decision IS NULL",
+        "concat('both halves of tr# ', tr, ' succeeded, and nothing was decided')",
     ),
     Rule("response-state-mismatch", "paid <> (status = 'paid')", "concat('paid is ', paid, ' and status ', status)"),
     Rule("double-effect", "successes_n > 1", "concat(successes_n, ' transactions of one order succeeded')"),

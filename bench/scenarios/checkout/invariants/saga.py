@@ -5,10 +5,12 @@ from typing import Final
 
 from bench.scenarios.checkout.invariants.facts import STEPS, load_lines, load_sagas
 from verifiers.checker import Finding, merged
+from verifiers.disturbance import disturbances
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
 
 SAGA: Final = Subject("sagas", "key", "saga")
+DOUBLINGS_MAX: Final = 15
 _NAMES: Final = (
     "pay",
     "can",
@@ -27,7 +29,7 @@ _REPEATED: Final = " || ".join(
     f"CASE WHEN {step}_n > 1 THEN ' {name} ' || {step}_n || ' times' ELSE '' END"
     for step, name in zip(STEPS, _NAMES, strict=True)
 )
-_BOTH: Final = "(ps_n > 0 AND ss_n > 0)"
+_BOTH: Final = "(p_ok AND s_ok)"
 _BEGUN: Final = "(pay_n > 0 OR dec_n > 0)"
 
 
@@ -62,14 +64,36 @@ _ONCE: Final = (
 def each_step_happens_once(recording: Recording) -> Finding:
     """C4: a key has exactly one pay, decrement, outcome of each and terminal, and nothing without its cause."""
     load_sagas(recording)
-    return breaches(recording, SAGA, _ONCE)
+    # A process that comes back may send again what it reads again, and each copy may be answered: twice two.
+    copies = 4 ** min(max(len(disturbances(recording)), 1), DOUBLINGS_MAX)
+    often = f"greatest({', '.join(f'{step}_n' for step in STEPS)}) > {copies}"
+    amplified = Rule("retry-amplification", often, f"'repeated beyond what the run explains:' || {_REPEATED}")
+    return breaches(recording, SAGA, (*_ONCE, amplified))
 
 
 _COMPENSATION: Final = (
-    Rule("missing-compensation", "ps_n > 0 AND sf_n > 0 AND can_n = 0", "'psuccess and sfail, but no can'"),
-    Rule("missing-compensation", "ss_n > 0 AND pf_n > 0 AND inc_n = 0", "'ssuccess and pfail, but no increment'"),
-    Rule("orphan-compensation", "can_n > 0 AND NOT (ps_n > 0 AND sf_n > 0)", "'can without psuccess and sfail'"),
-    Rule("orphan-compensation", "inc_n > 0 AND NOT (ss_n > 0 AND pf_n > 0)", "'increment without ssuccess and pfail'"),
+    Rule(
+        "compensation-race",
+        "outcome_parts = 1 AND co_offset < ps_offset",
+        "concat('the payment took effect at ', ps_offset, ', behind its undoing at ', co_offset, ', and sticks')",
+    ),
+    Rule(
+        "compensation-race",
+        "outcome_parts = 1 AND io_offset < ss_offset",
+        "concat('the decrement took effect at ', ss_offset, ', behind its undoing at ', io_offset, ', and sticks')",
+    ),
+    Rule("missing-compensation", "p_ok AND sf_n > 0 AND NOT s_ok AND can_n = 0", "'psuccess and sfail, but no can'"),
+    Rule(
+        "missing-compensation", "s_ok AND pf_n > 0 AND NOT p_ok AND inc_n = 0", "'ssuccess and pfail, but no increment'"
+    ),
+    Rule(
+        "orphan-compensation", "can_n > 0 AND NOT (p_ok AND sf_n > 0 AND NOT s_ok)", "'can without psuccess and sfail'"
+    ),
+    Rule(
+        "orphan-compensation",
+        "inc_n > 0 AND NOT (s_ok AND pf_n > 0 AND NOT p_ok)",
+        "'increment without ssuccess and pfail'",
+    ),
     Rule(
         "double-compensation",
         """length(replies) - length(replace(replies, '["can"', '')) > 6
@@ -90,7 +114,7 @@ def compensation_undoes_what_succeeded(recording: Recording) -> Finding:
 _CAN: Final = """concat('[["Pay-topic",["can",', amount_text, ',"', user_id, '"]]]')"""
 _INCREMENT: Final = """concat('[["Stock-topic",["increment",', lines, ']]]')"""
 _REPLIES: Final = f"""CASE WHEN {_BOTH} THEN '[["Outcome-checkout-topic","success"]]'
-    WHEN ps_n > 0 THEN {_CAN} WHEN ss_n > 0 THEN {_INCREMENT} ELSE '[["Outcome-checkout-topic","fail"]]' END"""
+    WHEN p_ok THEN {_CAN} WHEN s_ok THEN {_INCREMENT} ELSE '[["Outcome-checkout-topic","fail"]]' END"""
 _DECISION: Final = (
     Rule("conflicting-terminal", "decision NOT IN ('success', 'fail')", "concat('decided ', decision)"),
     _incomplete(f"{_BEGUN} AND decision IS NULL", "no decision row"),

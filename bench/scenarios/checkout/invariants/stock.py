@@ -1,8 +1,10 @@
 """C2: stock. Per item first, then in total; a decrement is all or nothing over its items."""
 
+from dataclasses import replace
 from typing import Final
 
-from bench.scenarios.checkout.invariants.facts import load_direct_operations, load_lines
+from bench.scenarios.checkout.invariants.applications import load_stock_adrift
+from bench.scenarios.checkout.invariants.facts import keeps_inbox, load_direct_operations, load_lines
 from bench.scenarios.checkout.invariants.records import items_of, quantities_of
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.conservation import Account, conserved, history_is_a_chain
@@ -69,12 +71,13 @@ def stock_is_conserved(recording: Recording) -> Finding:
         "initial_price <> final_price",
         "concat('the price is ', final_price, ' and was ', initial_price)",
     )
-    return merged((conserved(recording, STOCK), breaches(recording, STOCK.subject, (price,), examined={})))
+    account = STOCK if keeps_inbox(recording) else replace(STOCK, adrift=load_stock_adrift(recording))
+    return merged((conserved(recording, account), breaches(recording, STOCK.subject, (price,), examined={})))
 
 
 def stock_changes_form_a_chain(recording: Recording) -> Finding:
     """C2: every recorded stock follows from another one, is never below 0, and a decrement is all or nothing."""
-    if recording.run.get("guarantee") in ("at-most-once", "at-least-once"):
+    if not keeps_inbox(recording):
         return not_applicable("this guarantee keeps no inbox")
     load_steps(recording)
     lines = (
