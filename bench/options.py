@@ -13,7 +13,7 @@ from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
 from system.runtime.failpoints import BadFaultPlan, parse
-from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE
+from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
 DEFAULT_OPERATIONS = 100_000
 DEFAULT_RATE_PER_S = 2_000.0
@@ -22,6 +22,7 @@ WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
 SESSION_TIMEOUT_MS = 6_000
+LOSING_DRAIN_DEADLINE_S = 8.0
 
 
 class UsageError(ValueError):
@@ -105,7 +106,7 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
-        drain_deadline_s=_drain_deadline_s(broken),
+        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], fault),
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
@@ -118,8 +119,11 @@ def _check_servers(options: Options) -> None:
     read_client_config(options.client_config)
 
 
-def _drain_deadline_s(broken: Broken | None) -> float:
-    return broken.drain_deadline_s if broken and broken.drain_deadline_s else DRAIN_DEADLINE_S
+def _drain_deadline_s(broken: Broken | None, guarantee: Guarantee, fault: str) -> float:
+    if broken and broken.drain_deadline_s:
+        return broken.drain_deadline_s
+    # What is lost in a crash never comes, however long it is waited for.
+    return LOSING_DRAIN_DEADLINE_S if guarantee.loses and fault != "none" else DRAIN_DEADLINE_S
 
 
 def _rate(text: str) -> float | None:
