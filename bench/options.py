@@ -22,7 +22,7 @@ WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
 SESSION_TIMEOUT_MS = 6_000
-LOSING_DRAIN_DEADLINE_S = 8.0
+LOSING_DRAIN_DEADLINE_S = 10.0
 
 
 class UsageError(ValueError):
