@@ -5,6 +5,7 @@ run.json names both: `fault` (the plan) and `condition` (what the wrong system n
 or one that the scenario knows). These checkers stand beside those of every scenario; they find no anomalies.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -50,12 +51,17 @@ def condition_occurred(recording: Recording, conditions: Conditions) -> Finding:
 
 
 def the_fault_struck(recording: Recording) -> Finding:
-    """The fault of the plan hit a process."""
-    fault = recording.run.get("fault") or "none"
+    """Every fault of the plan hit a process; those that did not are named."""
+    fault = str(recording.run.get("fault") or "none")
     if fault == "none":
         return not_applicable("no fault was planned")
-    count = recording.number("SELECT count(*) FROM events WHERE event IN ('failpoint-reached', 'fault-struck')")
-    return Finding({"strikes": count}, unknown=None if count else f"the fault did not strike: {fault}")
+    struck = recording.rows(
+        """SELECT coalesce(fields->>'$.failpoint', fields->>'$.fault') FROM events
+           WHERE event IN ('failpoint-reached', 'fault-struck')"""
+    )
+    left = Counter(fault.split("+")) - Counter(str(name) for (name,) in struck)
+    missed = "+".join(left.elements())
+    return Finding({"strikes": len(struck)}, unknown=f"the fault did not strike: {missed}" if missed else None)
 
 
 def vacuity_checkers(conditions: Conditions) -> tuple[Checker, ...]:

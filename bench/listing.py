@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.scenario import Scenario, scenarios
-from system.runtime.guarantees import GUARANTEES, failpoints
+from system.runtime.guarantees import GUARANTEES
 
 
 def print_all(console: Console) -> None:
@@ -19,12 +19,16 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
         steps = " → ".join(GUARANTEES[name].steps)
         console.print(f"  guarantee [bold]{name}[/bold]  {steps}")
     console.print("  fault [bold]none[/bold]  nothing goes wrong")
-    points = {service: failpoints(GUARANTEES[scenario.guarantees[0]]) for service in scenario.services}
-    for service, names in {**points, **scenario.client_failpoints}.items():
-        legal = ", ".join(names)
-        console.print(
-            f"  fault [bold]crash:{service}@POINT#N[/bold]  SIGKILL at the N-th passing of POINT: {legal}",
-        )
+    console.print(
+        "  fault [bold]crash:SERVICE@POINT#N[/bold]  SIGKILL of the service's first process at its N-th passing"
+    )
+    for name in scenario.guarantees:
+        # Services that share their points share a line.
+        services: dict[tuple[str, ...], list[str]] = {}
+        for service, points in scenario.failpoints(GUARANTEES[name]).items():
+            services.setdefault(points, []).append(service)
+        for points, sharing in services.items():
+            console.print(f"    under {name}, {', '.join(sharing)}: {', '.join(points)}")
     _print_rows(console, "broken systems (--broken)", [(name, one.story) for name, one in scenario.broken.items()])
     _print_rows(
         console, "checkers", [(one.name, f"{one.gate}: {_sentence(one.function.__doc__)}") for one in scenario.checkers]

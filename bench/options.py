@@ -13,7 +13,7 @@ from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
 from system.runtime.failpoints import BadFaultPlan, parse
-from system.runtime.guarantees import GUARANTEES, failpoints
+from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
 DEFAULT_OPERATIONS = 100_000
 DEFAULT_RATE_PER_S = 2_000.0
@@ -22,6 +22,7 @@ WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
 SESSION_TIMEOUT_MS = 6_000
+LOSING_DRAIN_DEADLINE_S = 10.0
 
 
 class UsageError(ValueError):
@@ -71,6 +72,7 @@ def resolve(options: Options) -> RunSpec:
     _check_servers(options)
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     one_of("guarantee", options.guarantee, scenario.guarantees)
+    _check_replay(options)
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
     fault = options.fault or (broken.fault if broken else "none")
     _check_fault(fault, scenario, options.guarantee)
@@ -104,7 +106,7 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
-        drain_deadline_s=_drain_deadline_s(broken),
+        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], fault),
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
@@ -117,8 +119,11 @@ def _check_servers(options: Options) -> None:
     read_client_config(options.client_config)
 
 
-def _drain_deadline_s(broken: Broken | None) -> float:
-    return broken.drain_deadline_s if broken and broken.drain_deadline_s else DRAIN_DEADLINE_S
+def _drain_deadline_s(broken: Broken | None, guarantee: Guarantee, fault: str) -> float:
+    if broken and broken.drain_deadline_s:
+        return broken.drain_deadline_s
+    # What is lost in a crash never comes, however long it is waited for.
+    return LOSING_DRAIN_DEADLINE_S if guarantee.loses and fault != "none" else DRAIN_DEADLINE_S
 
 
 def _rate(text: str) -> float | None:
@@ -180,16 +185,25 @@ def _workers(texts: Sequence[str], scenario: Scenario) -> Mapping[str, int]:
 
 
 def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
-    points = {service: failpoints(GUARANTEES[guarantee]) for service in scenario.services} | dict(
-        scenario.client_failpoints
-    )
+    points = scenario.failpoints(GUARANTEES[guarantee])
     try:
         crashes = parse(plan)
     except BadFaultPlan as error:
         raise UsageError(str(error)) from None
     for crash in crashes:
         one_of(f"service in fault {crash}:", crash.service, list(points))
-        one_of(f"failpoint of {crash.service} in fault {crash}:", crash.point, list(points[crash.service]))
+        one_of(f"failpoint of {crash.service} under {guarantee} in fault {crash}:", crash.point, points[crash.service])
+        if crash.point in ONCE_A_LIFE and crash.count > 1:
+            raise UsageError(f"fault {crash}: {crash.point} is passed once a life; legal: #1")
+
+
+def _check_replay(options: Options) -> None:
+    with_inbox = [name for name, guarantee in GUARANTEES.items() if guarantee.inbox]
+    if options.replay and options.guarantee not in with_inbox:
+        raise UsageError(
+            f"--replay with --guarantee {options.guarantee}: without an inbox everything would be done again; "
+            f"legal: {', '.join(with_inbox)}"
+        )
 
 
 def new_folder(out: Path, slug: str) -> Path:

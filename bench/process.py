@@ -24,7 +24,8 @@ from loadgen.history import create_history, open_history
 from system.runtime.failpoints import Failpoints
 from system.runtime.guarantees import GUARANTEES
 from system.runtime.observer import NullObserver, Observer
-from system.runtime.worker import Worker, WorkerConfig
+from system.runtime.worker import Worker
+from system.runtime.worker_config import WorkerConfig
 
 HISTORY = "raw/history"
 GO = "raw/go"

@@ -31,7 +31,8 @@ def replay(spec: RunSpec, start: Callable[[str, str, int], Process], observer: O
         spec.worker_names(), lambda name, life: start("replayer", name, life + 1000), NullObserver()
     )
     try:
-        await_quiescence(spec.connection, spec.groups(), deadline_s=spec.drain_deadline_s + spec.operations / 1000)
+        deadline_s = spec.drain_deadline_s + spec.operations / 1000
+        await_quiescence(spec.connection, spec.groups(), deadline_s=deadline_s, also=spec.nothing_to_relay)
     finally:
         supervisor.stop()
     tables.dump_tables(spec.dsn, spec.prefix, None, spec.path / "tables-replayed")

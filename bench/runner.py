@@ -234,7 +234,9 @@ def _quiesce(run: Run, supervisor: Supervisor) -> None:
 
     try:
         tend()
-        await_quiescence(run.spec.connection, run.spec.groups(), deadline_s=run.spec.drain_deadline_s)
+        spec = run.spec
+        deadline_s = spec.drain_deadline_s
+        await_quiescence(spec.connection, spec.groups(), deadline_s=deadline_s, also=spec.nothing_to_relay)
     except DeadlineExceeded as error:
         run.observer.event("quiescence-missed", reason=str(error))
         run.display.say(f"not quiescent: {error}")

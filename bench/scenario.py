@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import bench.scenarios
 from loadgen.operations import Describe
 from loadgen.target import Target
+from system.runtime.guarantees import Guarantee, failpoints
 from system.runtime.observer import Observer
 from system.runtime.service import Service
 
@@ -49,9 +50,10 @@ class Broken:
 class Scenario:
     """What happens and what must hold.
 
-    `topics`: name → Kafka's topic settings. `tables_sql`: with `${prefix}`. `client_failpoints`: failpoints of what
-    the load driver runs in its own process, by service name. `seed_tables(spec)` fills the tables; `open_load(spec,
-    observer, failpoint)` gives the driver its target; `describe(spec)` names the operations on the wire.
+    `topics`: name → Kafka's topic settings. `tables_sql`: with `${prefix}`. `client_failpoints(guarantee)`:
+    failpoints of what the load driver runs in its own process, by service name. `seed_tables(spec)` fills the tables;
+    `open_load(spec, observer, failpoint)` gives the driver its target; `describe(spec)` names the operations on the
+    wire.
     """
 
     name: str
@@ -63,12 +65,17 @@ class Scenario:
     knobs: Sequence[Any]
     parse_settings: Callable[[Mapping[str, str]], Any]
     guarantees: Sequence[str]
-    client_failpoints: Mapping[str, Sequence[str]]
+    client_failpoints: Callable[[Guarantee], Mapping[str, Sequence[str]]]
     broken: Mapping[str, Broken]
     checkers: Sequence[Any]
     seed_tables: Callable[["RunSpec"], None]
     open_load: Callable[["RunSpec", Observer, Callable[[str], None]], Target]
     describe: Callable[["RunSpec"], Describe]
+
+    def failpoints(self, guarantee: Guarantee) -> dict[str, tuple[str, ...]]:
+        """Service → where it can be made to crash under this guarantee, what the driver runs included."""
+        own = {name: tuple(points) for name, points in self.client_failpoints(guarantee).items()}
+        return {**dict.fromkeys(self.services, failpoints(guarantee)), **own}
 
 
 @cache

@@ -7,10 +7,12 @@ from typing import Any
 
 import orjson
 
+from bench.recording.quiescence import outboxes_are_empty
 from bench.scenario import Scenario, Services, scenarios
 from system.kafka.config import Value
 from system.kafka.kernel import kernel_kind
 from system.runtime.failpoints import Crash, parse
+from system.runtime.guarantees import GUARANTEES
 
 SPEC_FILE = "raw/spec.json"
 DRAIN_DEADLINE_S = 60.0
@@ -60,6 +62,10 @@ class RunSpec:
         """The crash armed in this life of a process: a service's crashes strike one a life, in slot 0."""
         crashes = [crash for crash in parse(self.fault) if crash.service == service]
         return tuple(crashes[life : life + 1]) if slot == 0 else ()
+
+    def nothing_to_relay(self) -> bool:
+        """Whether every outbox is empty, under a guarantee that has them. Raises `RecordingFailed`."""
+        return not GUARANTEES[self.guarantee].outbox or outboxes_are_empty(self.dsn, self.prefix)
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Full group name → full topic names."""

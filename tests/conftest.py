@@ -17,6 +17,12 @@ from bench.cluster.servers import cluster as start_cluster
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How far the simulations go: `pytest tests/system/runtime/test_histories.py --histories 100000`."""
+    parser.addoption("--histories", type=int, default=3000, help="Simulated histories a guarantee.")
+    parser.addoption("--first-seed", type=int, default=0, help="The seed of the first of them.")
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """One broker and PostgreSQL for the whole session."""

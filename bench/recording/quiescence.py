@@ -1,4 +1,5 @@
-"""Quiescence: no group has a visible record at or above its committed offset, for some seconds together.
+"""Quiescence: no group has a visible record at or above its committed offset, and every outbox is empty, for some
+seconds together.
 
 Committed below the end proves nothing by itself: the last offsets of a partition may be control records or aborted
 ones, which no committed offset passes, so the tail is read. Source: spec/README.md, *Quiescence*, and invariant L7.
@@ -7,8 +8,13 @@ ones, which no committed offset passes, so the tail is read. Source: spec/README
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import psycopg
+from psycopg import sql
+
+from bench.recording.errors import RecordingFailed
 from bench.recording.positions import REQUEST_S, Client, Position, admin_client, positions_of
 from bench.recording.reader import open_consumer, read_partition
+from bench.recording.tables import tables_of
 from bench.waiting import DeadlineExceeded, wait_until
 from system.kafka.column_consumer import ColumnConsumer
 
@@ -77,9 +83,22 @@ def await_quiescence(
     return latest
 
 
+def outboxes_are_empty(dsn: str, prefix: str) -> bool:
+    """Whether no service of a run has anything left that its relay must publish. Raises `RecordingFailed`."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=10) as db:
+            schemas = [one.service for one in tables_of(dsn, prefix) if one.name == "outbox"]
+            names = [sql.Identifier(prefix + schema, "outbox") for schema in schemas]
+            looks = [sql.SQL("EXISTS (SELECT FROM {})").format(name) for name in names]
+            row = db.execute(sql.SQL("SELECT ") + sql.SQL(" OR ").join([*looks, sql.SQL("false")])).fetchone()
+            return row == (False,)
+    except psycopg.Error as error:
+        raise RecordingFailed(f"could not look into the outboxes: {' '.join(str(error).split())}") from error
+
+
 def _left(positions: Sequence[Position]) -> str:
     if not positions:
-        return "nothing is left to read, but it has not been quiet for long enough"
+        return "nothing is left to read, but it has not been quiet, with every outbox empty, for long enough"
     shown = ", ".join(
         f"{one.group} has read {one.topic}[{one.partition}] to {max(one.committed, 0)} of {one.end}"
         for one in positions[:4]

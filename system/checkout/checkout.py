@@ -1,5 +1,9 @@
 """order/checkout: begins sagas, a batch at a time. One local transaction, then `pay` and `decrement` of every order in
 it.
+
+Under every guarantee the local transaction comes first, so `orders` is an outbox by itself: what is pending without a
+decision is produced again after a death. Under `transactional` a batch's records are one Kafka transaction, and only
+what is not in the log is produced again; under `at-most-once` nothing is, as no inbox would absorb the repeats.
 """
 
 import time
@@ -10,10 +14,13 @@ from typing import NamedTuple
 import orjson
 
 from system.checkout.contract import PAY, STOCK
+from system.checkout.logged import logged_keys
 from system.kafka import config
 from system.kafka.batch import Outgoing
-from system.kafka.producer import BatchProducer
+from system.kafka.producer import BatchProducer, Unacknowledged
+from system.runtime.guarantees import GUARANTEES, Ended, Guarantee
 from system.runtime.observer import NullObserver, Observer
+from system.runtime.transactions import ATTEMPTS, TIMEOUT_MS, Transactions, tell
 from system.store import postgres
 from system.store.postgres import Transaction, text_array
 
@@ -109,6 +116,12 @@ def outgoing(requests: Sequence[Request]) -> list[Outgoing]:
     ]
 
 
+def failpoints(guarantee: Guarantee) -> tuple[str, ...]:
+    """Between any two steps of `begin`, and behind the recovery with which a client comes up again."""
+    inside = ("after-begin", "after-produce", "after-commit") if guarantee.transactions else ("after-produce",)
+    return ("after-state", *inside, "after-recover")
+
+
 def _nowhere(point: str) -> None:
     """No failpoint is armed."""
 
@@ -117,6 +130,9 @@ def _nowhere(point: str) -> None:
 class Client:
     """Begins checkouts against a database and a cluster. One thread's; `begin` returns when the broker has both
     requests.
+
+    With transactions `name` is a slot: it leads to the transactional id, so one client of a name may live at a time,
+    and only one that begins checkouts at all: `recover` must not take for missing what another is about to commit.
     """
 
     dsn: str
@@ -125,16 +141,25 @@ class Client:
     name: str = "checkout"
     observer: Observer = field(default_factory=NullObserver)
     failpoint: Callable[[str], None] = _nowhere
+    guarantee: Guarantee = GUARANTEES["idempotent"]
     _orders: Transaction = field(init=False)
     payments: Transaction = field(init=False)
     stocks: Transaction = field(init=False)
     _producer: BatchProducer = field(init=False)
+    _transactions: Transactions | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._orders = postgres.connect(self.dsn, schema=f"{self.prefix}order", name=self.name)
         self.payments = postgres.connect(self.dsn, schema=f"{self.prefix}pay", name=self.name)
         self.stocks = postgres.connect(self.dsn, schema=f"{self.prefix}stock", name=self.name)
-        self._producer = BatchProducer(config.producer(self.connection, client_id=self.prefix + self.name))
+        properties = config.producer(self.connection, client_id=self.prefix + self.name)
+        if self.guarantee.transactions:
+            slot = self.prefix + self.name
+            properties = config.transactional(properties, transactional_id=slot, timeout_ms=TIMEOUT_MS)
+            self._producer = BatchProducer(properties)
+            self._transactions = Transactions(self._producer, slot, self.observer)
+        else:
+            self._producer = BatchProducer(properties)
 
     def begin(self, order_ids: Sequence[str]) -> Begun:
         """Begins these checkouts. Raises psycopg.Error, `Unacknowledged`: then it is unknown which of them were
@@ -142,14 +167,17 @@ class Client:
         """
         begun, requests = begin(order_ids, self._orders)
         self.failpoint("after-state")
-        self._produce(requests)
-        self.failpoint("after-produce")
+        self._produce(outgoing(requests))
         return begun
 
     def recover(self) -> int:
-        """Produces again the requests of pending orders without a decision: a process that died between the
-        transaction and the produce left a tr# without messages. The inboxes absorb what was there. Returns how many.
+        """Produces the requests of pending orders without a decision: a process that died between the transaction and
+        the produce left a tr# without messages. Returns how many.
+
+        With an inbox all of them, as it absorbs what was there; with transactions those that are not in the log.
         """
+        if self.guarantee.loses:
+            return 0
         # The one look at the whole table; the session's planner settings forbid the scan that it needs.
         with self._orders.transaction():
             self._orders.execute("SET LOCAL enable_seqscan = on")
@@ -157,16 +185,56 @@ class Client:
             requests = [Request(*row) for row in self._orders.execute(_UNDECIDED)]
         if requests:
             self.observer.event("requests-recovered", orders=len(requests), began_ns=time.monotonic_ns())
-            self._produce(requests)
+            batches = outgoing(requests)
+            self._produce([self._missing(batch) for batch in batches] if self._transactions else batches)
+        self.failpoint("after-recover")
         return len(requests)
 
-    def _produce(self, requests: Sequence[Request]) -> None:
-        if not requests:
+    def _missing(self, batch: Outgoing) -> Outgoing:
+        """Those records whose key is not in the log. An undecided order has no compensation: its key says enough."""
+        topic, reader = self.prefix + batch.topic, f"{self.prefix}{self.name}-recovery"
+        there = logged_keys(topic, batch.keys, connection=self.connection, client_id=reader)
+        rows = [row for row, key in enumerate(batch.keys) if key not in there]
+        return Outgoing(batch.topic, [batch.keys[row] for row in rows], [batch.values[row] for row in rows])
+
+    def _produce(self, batches: Sequence[Outgoing]) -> None:
+        """Raises `Unacknowledged`."""
+        if not any(batch.keys for batch in batches):
             return
-        for batch in outgoing(requests):
+        if self._transactions is None:
+            self._send(batches)
+            self.failpoint("after-produce")
+            return
+        for _ in range(ATTEMPTS):
+            ended = self._produce_together(batches, self._transactions)
+            if ended is Ended.DONE:
+                return
+            if ended is not Ended.ABORTABLE or self._transactions.abort() is not Ended.DONE:
+                break
+        raise Unacknowledged("the transaction of the requests was refused", [])
+
+    def _produce_together(self, batches: Sequence[Outgoing], transactions: Transactions) -> Ended:
+        """All of them in one Kafka transaction."""
+        ended = transactions.begin()
+        if ended is not Ended.DONE:
+            return ended
+        self.failpoint("after-begin")
+        try:
+            self._send(batches)
+        except Unacknowledged as error:
+            self.observer.event("produce-failed", reason=str(error.args[0]))
+            return Ended.ABORTABLE
+        self.failpoint("after-produce")
+        ended = transactions.commit()
+        if ended is Ended.DONE:
+            self.failpoint("after-commit")
+        return ended
+
+    def _send(self, batches: Sequence[Outgoing]) -> None:
+        for batch in batches:
             self._producer.send(Outgoing(self.prefix + batch.topic, batch.keys, batch.values))
-        for report in self._producer.flush():
-            self.observer.acknowledged(report.topic, report.partitions, report.offsets, report.errors, None)
+        transaction = self._transactions.current if self._transactions is not None else None
+        tell(self.observer, self._producer.flush(), transaction)
 
     def send_raw(self, topic: str, *, key: bytes | None, value: bytes | None) -> tuple[int, int]:
         """One record as it is, well-formed or not; (partition, offset) when the broker has it."""

@@ -1,5 +1,6 @@
 -- One schema a service; ${prefix} is the run's own. "C" collation: ids are compared as bytes, which halves a probe.
--- Fillfactors leave room for the versions that one page sees between two prunings, so that updates stay heap-only.
+-- An outbox is empty but under the guarantee of that name; a row is a block of records, not worth compressing for
+-- the moment that it lives. Fillfactors leave room for the versions that one page sees between two prunings, so that updates stay heap-only.
 CREATE SCHEMA "${prefix}order";
 CREATE TABLE "${prefix}order".orders (
     order_id text COLLATE "C" PRIMARY KEY,
@@ -17,6 +18,14 @@ CREATE TABLE "${prefix}order".decisions (
     replies  text NOT NULL,
     PRIMARY KEY (order_id, tr)
 );
+CREATE TABLE "${prefix}order".outbox (
+    sequence      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source        text COLLATE "C" NOT NULL,
+    topic         text NOT NULL,
+    record_keys   text NOT NULL,
+    record_values bytea NOT NULL
+);
+ALTER TABLE "${prefix}order".outbox ALTER record_keys SET STORAGE EXTERNAL, ALTER record_values SET STORAGE EXTERNAL;
 
 CREATE SCHEMA "${prefix}pay";
 CREATE TABLE "${prefix}pay".users (
@@ -31,6 +40,14 @@ CREATE TABLE "${prefix}pay".inbox (
     balance_after bigint,
     PRIMARY KEY (order_id, tr, was_rollback)
 );
+CREATE TABLE "${prefix}pay".outbox (
+    sequence      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source        text COLLATE "C" NOT NULL,
+    topic         text NOT NULL,
+    record_keys   text NOT NULL,
+    record_values bytea NOT NULL
+);
+ALTER TABLE "${prefix}pay".outbox ALTER record_keys SET STORAGE EXTERNAL, ALTER record_values SET STORAGE EXTERNAL;
 
 CREATE SCHEMA "${prefix}stock";
 CREATE TABLE "${prefix}stock".items (
@@ -46,3 +63,11 @@ CREATE TABLE "${prefix}stock".inbox (
     balance_after text,
     PRIMARY KEY (order_id, tr, was_rollback)
 );
+CREATE TABLE "${prefix}stock".outbox (
+    sequence      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    source        text COLLATE "C" NOT NULL,
+    topic         text NOT NULL,
+    record_keys   text NOT NULL,
+    record_values bytea NOT NULL
+);
+ALTER TABLE "${prefix}stock".outbox ALTER record_keys SET STORAGE EXTERNAL, ALTER record_values SET STORAGE EXTERNAL;

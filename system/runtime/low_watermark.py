@@ -52,6 +52,7 @@ class LowWatermark:
         self._reader = {**reader, "enable.partition.eof": True, "fetch.wait.max.ms": 10}
         self.partitions: dict[int, PartitionPending] = {}
         self._moved: set[int] = set()
+        self._unsure: dict[int, int | None] = {}
         self._published_s = 0.0
         self._looked_s = 0.0
 
@@ -113,16 +114,32 @@ class LowWatermark:
                 del self.partitions[partition].halves[key]
                 self._moved.add(partition)
 
-    def finish_batch(self, producer: BatchProducer, change: PendingChange, positions: Mapping[int, int]) -> None:
-        """Applies a batch whose state is durable and whose records are acknowledged, and publishes the L that
-        moved.
-
-        At most once a `PUBLISH_PERIOD_S`: a produce request is one partition's and costs the broker more than a
-        batch of records, while an L that is a tenth of a second old only makes a rebuild read that much more.
+    def finish_batch(self, change: PendingChange, positions: Mapping[int, int]) -> None:
+        """Applies a batch whose state is durable and whose records are acknowledged, or visible where they are part of
+        a Kafka transaction: from here on its L may be published.
         """
         self._moved.update(apply_change(self.partitions, change, positions))
+
+    def publish_if_due(self, producer: BatchProducer) -> None:
+        """At most once a `PUBLISH_PERIOD_S`: a produce request is one partition's and costs the broker more than a
+        batch of records, while an L that is a tenth of a second old only makes a rebuild read that much more.
+        """
         if time.monotonic() - self._published_s >= PUBLISH_PERIOD_S:
             self.publish(producer)
+
+    def has_news(self) -> bool:
+        """There is an L that moved since it was published."""
+        return any(
+            self.partitions[p].low() != self.partitions[p].published for p in self._moved & self.partitions.keys()
+        )
+
+    def settled(self, *, visible: bool) -> None:
+        """The Kafka transaction in which L was published has ended: what is not visible is published again."""
+        if not visible:
+            for partition in self._unsure.keys() & self.partitions.keys():
+                self.partitions[partition].published = self._unsure[partition]
+                self._moved.add(partition)
+        self._unsure.clear()
 
     def publish(self, producer: BatchProducer) -> None:
         """Publishes every L that moved since; an idle worker calls it, so that the last one is never left unsaid."""
@@ -132,6 +149,7 @@ class LowWatermark:
             state = self.partitions[partition]
             if state.low() == state.published:
                 continue
+            self._unsure.setdefault(partition, state.published)
             state.published = low = state.low()
             producer.send_one(
                 self._topic,

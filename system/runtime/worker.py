@@ -7,47 +7,35 @@ batch is ever in flight when partitions move: what was revoked is already commit
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psycopg
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
-from system.kafka import config
-from system.kafka.batch import Batch, Outgoing, Raw
+from system.kafka.batch import Batch, Outgoing, Raw, Span
 from system.kafka.consumer import CommitRefused, GroupConsumer
 from system.kafka.producer import BatchProducer, Unacknowledged
 from system.runtime.decoding import DEAD_LETTER_SUFFIX, DeadLetter, decode
 from system.runtime.effects import apply_always, apply_once
-from system.runtime.failpoints import Crash, Failpoints
-from system.runtime.guarantees import Ended, Guarantee, Position, Step, advance, next_step
+from system.runtime.failpoints import Failpoints
+from system.runtime.guarantees import Ended, Position, Step, advance, next_step
 from system.runtime.low_watermark import LowWatermark
 from system.runtime.observer import Observer, Times
 from system.runtime.pending import PendingChange
+from system.runtime.relay import Relay
 from system.runtime.service import PendingHandler, Service
-from system.store import postgres
+from system.runtime.transactions import Transactions, tell
+from system.runtime.worker_config import WorkerConfig
 from system.store.postgres import Raced
 
 POLL_S = 0.1
-RECORDS_MAX = 4000
+COMMIT_PERIOD_S = 0.1
+"""Offsets are committed at most so often where the guarantee lets them wait: a commit costs the broker as much as a
+batch of records, and what is read again is harmless there.
+"""
 DOUBTFUL_BATCHES = 20
 """For so many batches after an assignment or a race a repetition is looked for before it is done, and not only then."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerConfig:
-    """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group.
-    """
-
-    name: str
-    prefix: str
-    dsn: str
-    connection: config.Properties
-    guarantee: Guarantee
-    session_timeout_ms: int = 6000
-    records_max: int = RECORDS_MAX
-    crashes: Sequence[Crash] = ()
 
 
 @dataclass(slots=True)
@@ -59,6 +47,7 @@ class _Flight:
     letters: list[DeadLetter] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
     change: PendingChange | None = None
+    transaction: str | None = None
     times: Times = Times()  # noqa: RUF009 - an immutable tuple
 
 
@@ -71,11 +60,16 @@ class Worker:
         self._service = service
         self._settings = settings
         self._observer = observer
+        self._flight = _Flight()
         self._failpoints = Failpoints(settings.crashes, observer, last_words=self._report)
-        self._producer = BatchProducer(
-            {**config.producer(settings.connection, client_id=settings.prefix + settings.name), **service.producer}
+        self._failpoints.passed("after-start")
+        guarantee = settings.guarantee
+        self._producer = BatchProducer(settings.producer(service))
+        self._transactions = (
+            Transactions(self._producer, settings.client_id, observer) if guarantee.transactions else None
         )
-        self._db = self._connect()
+        self._relay = Relay(settings.prefix) if guarantee.outbox else None
+        self._db = self._settings.connect(self._service)
         handler = service.handler
         self._watermark = (
             LowWatermark(service, handler, connection=settings.connection, prefix=settings.prefix)
@@ -85,32 +79,24 @@ class Worker:
         self._rebuilt = False
         self._doubtful = DOUBTFUL_BATCHES
         self._committed_s = 0.0
-        self._flight = _Flight()
+        self._failpoints.passed("after-connect")
         self._consumer = self._join()
         self._act: Mapping[Step, Callable[[], Ended]] = {
             Step.POLL: self._poll,
             Step.STATE: self._state,
+            Step.PICK: self._pick,
+            Step.BEGIN: self._begin,
             Step.PRODUCE: self._produce,
-            Step.COMMIT: self._commit,
+            Step.OFFSETS: self._offsets,
+            Step.COMMIT: self._commit_transaction if guarantee.transactions else self._commit,
+            Step.CLEAR: self._clear,
+            Step.ABORT: self._abort,
         }
-
-    def _connect(self) -> postgres.Transaction:
-        settings = self._settings
-        # Below the session timeout: a stopped worker must not hold its rows after its partitions were given away.
-        idle_ms = max(500, settings.session_timeout_ms * 2 // 3)
-        schema = settings.prefix + self._service.name
-        return postgres.connect(settings.dsn, schema=schema, name=settings.name, idle_timeout_ms=idle_ms)
 
     def _join(self) -> GroupConsumer:
         settings = self._settings
-        properties = config.member(
-            settings.connection,
-            client_id=settings.prefix + settings.name,
-            group=settings.prefix + self._service.name,
-            session_timeout_ms=settings.session_timeout_ms,
-        )
         return GroupConsumer(
-            properties,
+            settings.member(self._service),
             [settings.prefix + topic for topic in self._service.topics],
             on_assign=self._assigned,
             on_revoke=lambda partitions: self._left("partitions-revoked", partitions),
@@ -123,7 +109,7 @@ class Worker:
         guarantee = self._settings.guarantee
         try:
             while True:
-                position = Position(position.index, position.redone, stopping())
+                position = replace(position, stopping=stopping())
                 step = next_step(guarantee, position)
                 if step is Step.EXIT:
                     return 1
@@ -136,7 +122,7 @@ class Worker:
                 if ended is Ended.DONE:
                     self._failpoints.passed(f"after-{step}")
                 position = advance(guarantee, position, ended)
-                if position.index == 0 and ended is not Ended.EMPTY:
+                if position.index == 0:
                     self._report()
         finally:
             self._close()
@@ -147,8 +133,7 @@ class Worker:
             self._rebuilt = False
             self._watermark.after_rebuild()
         if not raws:
-            self._settle()
-            return Ended.EMPTY
+            return self._settle()
         flight = self._flight = _Flight(raws, times=Times(polled_ns=time.monotonic_ns()))
         for raw in raws:
             topic = raw.topic.removeprefix(self._settings.prefix)
@@ -159,12 +144,14 @@ class Worker:
                 flight.batches.append(batch)
         return Ended.DONE
 
-    def _settle(self) -> None:
+    def _settle(self) -> Ended:
         """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance
         refused.
         """
         self._forget_decided()
-        if self._watermark is not None:
+        if self._watermark is not None and self._watermark.has_news() and self._is_level():
+            if self._transactions is not None:
+                return self._publish_in_a_transaction()
             self._watermark.publish(self._producer)
         if not self._producer.is_idle():
             self._acknowledge()
@@ -172,6 +159,26 @@ class Worker:
             self._consumer.commit()
         except CommitRefused as error:
             self._observer.event("commit-refused", reason=str(error))
+        return Ended.EMPTY
+
+    def _is_level(self) -> bool:
+        """No reply waits in the outbox that an L could overtake."""
+        return self._relay is None or self._relay.is_level
+
+    def _publish_in_a_transaction(self) -> Ended:
+        """EMPTY, or FAILED where the producer was fenced; what was aborted is published at the next occasion."""
+        assert self._transactions is not None
+        assert self._watermark is not None
+        ended = self._transactions.begin()
+        if ended is Ended.DONE:
+            self._watermark.publish(self._producer)
+            ended = self._acknowledged()
+        if ended is Ended.DONE:
+            ended = self._transactions.commit()
+        self._watermark.settled(visible=ended is Ended.DONE)
+        if ended is Ended.ABORTABLE:
+            ended = self._transactions.abort()
+        return Ended.EMPTY if ended is Ended.DONE else Ended.FAILED
 
     def _state(self) -> Ended:
         flight = self._flight
@@ -180,6 +187,8 @@ class Worker:
             with self._db.transaction():
                 for batch in flight.batches:
                     self._handle(batch)
+                if self._relay is not None:
+                    self._relay.keep(flight.outgoing, flight.raws, self._db)
                 flight.times = flight.times._replace(handled_ns=time.monotonic_ns())
         # SQLSTATE 40P01 and 40001: certainly rolled back.
         except (DeadlockDetected, SerializationFailure, Raced) as error:
@@ -219,61 +228,162 @@ class Worker:
         """
         with suppress(psycopg.Error):  # It is broken already; what counts is the new one.
             self._db.close()
+        if self._relay is not None:
+            self._relay.doubt()
         try:
-            self._db = self._connect()
+            self._db = self._settings.connect(self._service)
         except psycopg.OperationalError:
             return Ended.FAILED
         return Ended.UNKNOWN
 
+    def _pick(self) -> Ended:
+        assert self._relay is not None
+        flight = self._flight
+        try:
+            picked = self._relay.pick(self._db, is_idle=not flight.raws)
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            return self._database_lost(error)
+        flight.outgoing = picked or []
+        return Ended.EMPTY if picked is None else Ended.DONE
+
+    def _clear(self) -> Ended:
+        assert self._relay is not None
+        try:
+            cleared = self._relay.clear(self._db, is_idle=not self._flight.raws)
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            return self._database_lost(error)
+        return Ended.DONE if cleared else Ended.SKIPPED
+
+    def _database_lost(self, error: psycopg.Error) -> Ended:
+        """The relay's rows are in the table: the next life publishes them."""
+        self._observer.event("database-lost", reason=str(error).splitlines()[0])
+        return Ended.FAILED
+
+    def _begin(self) -> Ended:
+        assert self._transactions is not None
+        ended = self._transactions.begin()
+        self._flight.transaction = self._transactions.current
+        return ended
+
     def _produce(self) -> Ended:
         prefix = self._settings.prefix
-        for outgoing in self._flight.outgoing:
+        flight = self._flight
+        for outgoing in flight.outgoing:
             self._producer.send(Outgoing(prefix + outgoing.topic, outgoing.keys, outgoing.values))
-        for letter in self._flight.letters:
+        self._send_letters()
+        if self._transactions is not None and self._watermark is not None:
+            # Of the batches before this one, which are visible; it becomes visible with this one.
+            self._watermark.publish_if_due(self._producer)
+        ended = self._acknowledged()
+        if ended is not Ended.DONE:
+            return ended
+        flight.times = flight.times._replace(produced_ns=time.monotonic_ns())
+        if self._relay is not None:
+            self._relay.acknowledged()
+        if self._transactions is None:
+            self._finish_batch()
+            if self._watermark is not None and self._is_level():
+                self._watermark.publish_if_due(self._producer)
+        return Ended.DONE
+
+    def _send_letters(self) -> None:
+        letters, self._flight.letters = self._flight.letters, []
+        for letter in letters:
             self._producer.send_one(
                 letter.topic + DEAD_LETTER_SUFFIX, key=letter.key, value=letter.value, headers=letter.headers()
             )
+
+    def _finish_batch(self) -> None:
+        flight = self._flight
+        if self._watermark is not None and flight.change is not None:
+            self._watermark.finish_batch(flight.change, self._positions())
+
+    def _positions(self) -> dict[int, int]:
+        """Partition → the offset behind the batch, of a service that reads one topic."""
+        return {span.partition: span.last_offset + 1 for span in self._spans()}
+
+    def _acknowledged(self) -> Ended:
+        """The same as a step: a record of a transaction that failed can be sent again, after an abort."""
         try:
             self._acknowledge()
         except Unacknowledged as error:
             self._observer.event("produce-failed", reason=str(error.args[0]))
-            return Ended.FAILED
-        self._flight.times = self._flight.times._replace(produced_ns=time.monotonic_ns())
-        if self._watermark is not None and self._flight.change is not None:
-            self._watermark.finish_batch(self._producer, self._flight.change, self._positions())
+            return Ended.FAILED if self._transactions is None else Ended.ABORTABLE
         return Ended.DONE
 
-    def _positions(self) -> dict[int, int]:
-        """Partition → the offset behind the batch, of a service that reads one topic."""
-        return {span.partition: span.last_offset + 1 for raw in self._flight.raws for span in raw.spans()}
-
     def _acknowledge(self) -> None:
-        for report in self._producer.flush():
-            self._observer.acknowledged(report.topic, report.partitions, report.offsets, report.errors, None)
+        transaction = self._transactions.current if self._transactions is not None else None
+        try:
+            tell(self._observer, self._producer.flush(), transaction)
+        except Unacknowledged as error:
+            tell(self._observer, error.args[1], transaction)
+            raise
 
     def _commit_is_due(self) -> bool:
-        return time.monotonic() - self._committed_s >= self._settings.guarantee.commit_period_s
+        waits = Step.COMMIT in self._settings.guarantee.paced
+        return not waits or time.monotonic() - self._committed_s >= COMMIT_PERIOD_S
 
     def _commit(self) -> Ended:
-        spans = [span for raw in self._flight.raws for span in raw.spans()]
+        if self._flight.letters:
+            # The offsets come first here, and a record that is skipped must not be skipped without a trace.
+            self._send_letters()
+            if self._acknowledged() is not Ended.DONE:
+                return Ended.FAILED
         if not self._commit_is_due():
-            self._consumer.owe(spans)
-            return Ended.POSTPONED
+            self._consumer.owe(self._spans())
+            return Ended.SKIPPED
         self._committed_s = time.monotonic()
         try:
-            self._consumer.commit(spans)
+            self._consumer.commit(self._spans())
         except CommitRefused as error:
             self._observer.event("commit-refused", reason=str(error))
             return Ended.FAILED
         self._flight.times = self._flight.times._replace(committed_ns=time.monotonic_ns())
         return Ended.DONE
 
+    def _offsets(self) -> Ended:
+        assert self._transactions is not None
+        return self._transactions.send_offsets(self._spans(), self._consumer.group_metadata)
+
+    def _commit_transaction(self) -> Ended:
+        assert self._transactions is not None
+        ended = self._transactions.commit()
+        if ended is Ended.DONE:
+            self._flight.times = self._flight.times._replace(committed_ns=time.monotonic_ns())
+            self._finish_batch()
+            if self._watermark is not None:
+                self._watermark.settled(visible=True)
+        return ended
+
+    def _abort(self) -> Ended:
+        """The same records are polled again; those whose partition goes away in the next poll never come."""
+        assert self._transactions is not None
+        ended = self._transactions.abort()
+        if ended is not Ended.DONE:
+            return ended
+        if self._watermark is not None:
+            self._watermark.settled(visible=False)
+        self._doubt()
+        spans = self._spans()
+        try:
+            self._consumer.rewind(spans)
+        except KafkaException as error:
+            self._observer.event("rewind-refused", reason=error.args[0].str())
+            return Ended.FAILED
+        for topic in {span.topic for span in spans}:
+            partitions = sorted(span.partition for span in spans if span.topic == topic)
+            self._observer.event("redelivered", topic=topic, partitions=partitions)
+        return Ended.DONE
+
+    def _spans(self) -> list[Span]:
+        return [span for raw in self._flight.raws for span in raw.spans()]
+
     def _report(self) -> None:
         flight = self._flight
         if not flight.raws:
             return
-        spans = [span for raw in flight.raws for span in raw.spans()]
-        self._observer.batch(spans, flight.times, generation=self._consumer.generation(), transaction=None)
+        generation = self._consumer.generation()
+        self._observer.batch(self._spans(), flight.times, generation=generation, transaction=flight.transaction)
         self._flight = _Flight()
         self._doubtful = max(0, self._doubtful - 1)
         self._forget_decided()
@@ -293,11 +403,17 @@ class Worker:
                     "rebuild-finished", partition=partition, **{"from": low, "to": pos}, records=records
                 )
             self._rebuilt = True
+        if self._relay is not None:
+            self._relay.assigned(self._relay.source(one.topic, one.partition) for one in partitions)
         self._moved("partitions-assigned", partitions)
+        if partitions:
+            self._failpoints.passed("after-assign")
 
     def _left(self, event: str, partitions: Sequence[TopicPartition]) -> None:
         if self._watermark is not None:
             self._watermark.dropped([partition.partition for partition in partitions])
+        if self._relay is not None:
+            self._relay.dropped(self._relay.source(one.topic, one.partition) for one in partitions)
         self._moved(event, partitions)
 
     def _moved(self, event: str, partitions: Sequence[TopicPartition]) -> None:

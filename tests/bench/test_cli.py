@@ -29,6 +29,19 @@ from bench.waiting import wait_until
         (["run", "checkout", "--set", "items"], "'items'", "NAME=VALUE"),
         (["run", "checkout", "--fault", "crash:foo@after-state#1"], "'foo'", "pay, stock, order"),
         (["run", "checkout", "--fault", "crash:pay@nowhere#1"], "'nowhere'", "after-state"),
+        (["run", "checkout", "--fault", "crash:pay@after-pick#1"], "under idempotent", "after-produce"),
+        (
+            ["run", "checkout", "--guarantee", "outbox", "--fault", "crash:order@after-offsets#1"],
+            "'after-offsets'",
+            "after-pick, after-produce, after-clear",
+        ),
+        (
+            ["run", "checkout", "--guarantee", "outbox", "--fault", "crash:checkout@after-begin#1"],
+            "checkout under outbox",
+            "after-state, after-produce, after-recover",
+        ),
+        (["run", "checkout", "--fault", "crash:pay@after-connect#2"], "once a life", "#1"),
+        (["run", "checkout", "--guarantee", "at-most-once", "--replay"], "--replay", "idempotent, outbox"),
         (["run", "checkout", "--fault", "explode"], "'explode'", "crash:SERVICE@POINT#N"),
         (["run", "checkout", "--operations", "0"], "--operations 0", "100 to"),
         (["run", "checkout", "--operations", "500", "--duration-s", "3"], "exclude", "rate"),
@@ -91,14 +104,16 @@ def test_every_command_has_an_example_in_its_help(capsys: pytest.CaptureFixture[
 
 def test_list_shows_scenarios_broken_systems_checkers_and_knobs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     for word in (
         "checkout",
         "idempotent",
         "compensation-never",
         "credit_is_conserved",
         "fail_credit",
-        "crash:pay@POINT#N",
+        "crash:SERVICE@POINT#N",
+        "poll → state → commit → pick → produce → clear",
+        "under transactional, checkout: after-state, after-begin",
     ):
         assert word in shown
 

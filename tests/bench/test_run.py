@@ -101,13 +101,14 @@ def test_a_missing_row_is_noticed_and_its_entity_named(
 def test_crashes_repeat_messages_and_never_effects(cluster: Endpoints, tmp_path: Path) -> None:
     plan = (
         "crash:pay@after-state#3+crash:stock@after-produce#3+crash:order@before-commit#3+crash:checkout@after-state#4"
+        "+crash:pay@after-connect#1+crash:checkout@after-recover#1"
     )
     ran = run(cluster, tmp_path, "--operations", "8000", "--rate", "1000", "--seed", "6", "--fault", plan, "--replay")
     assert ran.verdicts["safety"] == "VALID", ran.kinds()
     assert ran.verdicts["liveness"] == "VALID"
     assert "duplicate" in ran.kinds(tolerated=True)
     reached = [line for line in (ran.folder / "events.jsonl").read_bytes().splitlines() if b"failpoint-reached" in line]
-    assert len(reached) == 4
+    assert len(reached) == 6
 
 
 def test_a_failpoint_that_was_not_reached_makes_the_run_unknown(cluster: Endpoints, tmp_path: Path) -> None:
@@ -121,10 +122,12 @@ def test_a_failpoint_that_was_not_reached_makes_the_run_unknown(cluster: Endpoin
         "--seed",
         "7",
         "--fault",
-        "crash:pay@after-state#9999",
+        "crash:checkout@after-state#2+crash:stock@after-state#9999",
     )
     assert ran.code == 2
     assert ran.verdicts["verdict"] == "UNKNOWN"
+    (struck,) = [one for one in ran.verdicts["checkers"] if one["checker"] == "the_fault_struck"]
+    assert struck["reason"] == "the fault did not strike: crash:stock@after-state#9999"
 
 
 def test_several_workers_share_a_service(cluster: Endpoints, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from bench.scenarios.checkout.client import describe, open_load
 from bench.scenarios.checkout.invariants import CHECKERS
 from bench.scenarios.checkout.knobs import KNOBS, parse_knobs
 from bench.scenarios.checkout.seeding import seed_tables
-from system.checkout import contract
+from system.checkout import checkout, contract
 from system.checkout.services import SERVICES
 from system.runtime.decoding import DEAD_LETTER_SUFFIX
+from system.runtime.guarantees import GUARANTEES
 
 SCENARIO = Scenario(
     name="checkout",
@@ -30,8 +31,8 @@ SCENARIO = Scenario(
     tables_sql=files("system.checkout").joinpath("tables.sql").read_text(),
     knobs=KNOBS,
     parse_settings=parse_knobs,
-    guarantees=("idempotent",),
-    client_failpoints={"checkout": ("after-state", "after-produce")},
+    guarantees=tuple(GUARANTEES),
+    client_failpoints=lambda guarantee: {"checkout": checkout.failpoints(guarantee)},
     broken=BROKEN,
     checkers=CHECKERS,
     seed_tables=seed_tables,

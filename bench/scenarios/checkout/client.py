@@ -20,6 +20,7 @@ from bench.spec import RunSpec
 from loadgen.operations import Describe
 from loadgen.target import FateUnknown, Lane, NotApplied, Target
 from system.checkout.checkout import Client
+from system.runtime.guarantees import GUARANTEES, Guarantee
 from system.runtime.observer import Observer
 
 SESSIONS = 2
@@ -45,7 +46,7 @@ def open_load(spec: RunSpec, observer: Observer, failpoint: Callable[[str], None
     workload = workload_of(spec)
     reader = OutcomeReader(spec.connection, prefix=spec.prefix, partitions=spec.partitions, observer=observer)
     clients = _Clients(spec, observer, failpoint, threading.Event())
-    first = clients.open("checkout")
+    first = clients.open("checkout", GUARANTEES[spec.guarantee])
     first.recover()
     first.close()
     operations = workload.operations
@@ -54,7 +55,8 @@ def open_load(spec: RunSpec, observer: Observer, failpoint: Callable[[str], None
         name="sagas",
         operations=np.flatnonzero(saga),
         open_session=partial(clients.open_checkout, operations),
-        sessions=SESSIONS,
+        # A recovery must be alone: what another session is about to commit would look missing to it.
+        sessions=1 if GUARANTEES[spec.guarantee].transactions else SESSIONS,
         gather_s=GATHER_S,
     )
     direct = Lane(
@@ -76,7 +78,7 @@ class _Clients:
     failpoint: Callable[[str], None]
     unproduced: threading.Event
 
-    def open(self, name: str) -> Client:
+    def open(self, name: str, guarantee: Guarantee) -> Client:
         return Client(
             dsn=self.spec.dsn,
             prefix=self.spec.prefix,
@@ -84,10 +86,11 @@ class _Clients:
             name=name,
             observer=self.observer,
             failpoint=self.failpoint,
+            guarantee=guarantee,
         )
 
     def open_checkout(self, operations: Operations) -> CheckoutSession:
-        client = self._opened("checkout")
+        client = self._opened("checkout", GUARANTEES[self.spec.guarantee])
         if self.unproduced.is_set():
             self.unproduced.clear()
             try:
@@ -99,10 +102,11 @@ class _Clients:
         return CheckoutSession(client, operations, self.unproduced)
 
     def open_direct(self, operations: Operations) -> DirectSession:
-        return DirectSession(self._opened("direct"), operations)
+        # What it writes to the log is poison, which no guarantee speaks of.
+        return DirectSession(self._opened("direct", GUARANTEES["idempotent"]), operations)
 
-    def _opened(self, name: str) -> Client:
+    def _opened(self, name: str, guarantee: Guarantee) -> Client:
         try:
-            return self.open(name)
+            return self.open(name, guarantee)
         except OPERATING_ERRORS as error:
             raise NotApplied(error_name(error)) from error

@@ -28,13 +28,14 @@ from loadgen.target import (
 )
 from system.checkout import payments, stocks
 from system.checkout.checkout import Client
+from system.checkout.logged import LogUnread
 from system.kafka.producer import Unacknowledged
 
 _FINISHED = {"paid": OK, "unknown": FAIL}
 _ROLLED_BACK = frozenset({"22", "23", "25", "40", "42", "53", "55"})
 """SQLSTATE classes after which a transaction has certainly been rolled back; 40003 says that this is not known."""
 
-OPERATING_ERRORS = (psycopg.Error, KafkaException, Unacknowledged, OSError)
+OPERATING_ERRORS = (psycopg.Error, KafkaException, Unacknowledged, LogUnread, OSError)
 
 Numbers = NDArray[np.int64]
 

@@ -1,10 +1,14 @@
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from psycopg import sql
 
+from bench.cluster.endpoints import Endpoints
+from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Client, admin_client, positions_of
-from bench.recording.quiescence import await_quiescence, is_drained, undrained
+from bench.recording.quiescence import await_quiescence, is_drained, outboxes_are_empty, undrained
 from bench.waiting import DeadlineExceeded
 
 MakeTopic = Callable[..., str]
@@ -64,6 +68,23 @@ def test_quiescence_lasts(client: Client, prefix: str, make_topic: MakeTopic, se
     (position,) = await_quiescence(client, {group: [topic]}, deadline_s=20, quiet_s=0.5, also=outbox_is_empty)
     assert (position.committed, position.end) == (1, 1)
     assert len(looks) > 5
+
+
+def test_an_outbox_with_a_row_is_work_left(cluster: Endpoints, prefix: str) -> None:
+    with psycopg.connect(cluster.dsn, autocommit=True) as db:
+        assert outboxes_are_empty(cluster.dsn, prefix)
+        for service in ("pay", "stock"):
+            schema = sql.Identifier(prefix + service)
+            db.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
+            db.execute(sql.SQL("CREATE TABLE {}.outbox (sequence bigint)").format(schema))
+        assert outboxes_are_empty(cluster.dsn, prefix)
+        db.execute(sql.SQL("INSERT INTO {}.outbox VALUES (1)").format(sql.Identifier(prefix + "stock")))
+        assert not outboxes_are_empty(cluster.dsn, prefix)
+
+
+def test_outboxes_that_cannot_be_reached_are_no_empty_ones(prefix: str) -> None:
+    with pytest.raises(RecordingFailed):
+        outboxes_are_empty("host=127.0.0.1 port=1 connect_timeout=2", prefix)
 
 
 def test_what_is_left_at_the_deadline_is_named(client: Client, prefix: str, make_topic: MakeTopic, send: Send) -> None:
