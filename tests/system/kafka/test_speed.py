@@ -19,7 +19,7 @@ from system.kafka.column_producer import Carried, ColumnProducer
 from system.kafka.columns import BytesColumn
 from system.kafka.config import producer, reader
 from system.kafka.kernel import Kernel
-from system.kafka.records import message_rows
+from system.kafka.records import Sending, message_rows
 from system.runtime.decoding import decode
 from tests.system.kafka.conftest import MakeTopic
 
@@ -46,7 +46,8 @@ def test_crc32_in_bulk(benchmark: BenchmarkFixture, kernel: Kernel) -> None:
 
 
 def test_rows_that_point_into_columns(benchmark: BenchmarkFixture) -> None:
-    rows = benchmark(message_rows, 1, KEYS, VALUES, partitions=-1, first_sequence=0)
+    sending = Sending(1, KEYS, VALUES, partitions=-1, timestamps_ms=None, headers=None, first_sequence=0)
+    rows = benchmark(message_rows, sending, 0, RECORDS)
     assert rows["value_size"].sum() == VALUES.offsets[-1]
 
 
