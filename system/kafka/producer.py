@@ -103,8 +103,8 @@ class BatchProducer:
         self._producer.commit_transaction(timeout_s=TRANSACTION_S)
 
     def abort_transaction(self) -> None:
-        """Records and offsets never become visible. What was not yet sent is reported as failed by the next `flush`,
-        which raises `Unacknowledged` for it: `forget` tells it to nobody.
+        """Records and offsets never become visible. The next `flush` raises `Unacknowledged` for those that failed;
+        `forget` tells them without raising.
         """
         self._producer.abort_transaction(timeout_s=TRANSACTION_S)
 
