@@ -21,9 +21,10 @@ Sender = NativeSender | PortableSender
 _LOG: Final = logging.getLogger(__name__)
 
 
-def _found() -> Kernel:
+def kernel_in(folder: Path) -> Kernel:
+    """The compiled kernel of this folder if there is one that loads, else the portable one."""
     for suffix in EXTENSION_SUFFIXES:
-        path = Path(__file__).with_name(f"_kernel{suffix}")
+        path = folder / f"_kernel{suffix}"
         if not path.exists():
             continue
         try:
@@ -33,7 +34,7 @@ def _found() -> Kernel:
     return PortableKernel()
 
 
-KERNEL: Final[Kernel] = _found()
+KERNEL: Final[Kernel] = kernel_in(Path(__file__).parent)
 
 
 def kernel_kind() -> Literal["native", "ctypes"]:

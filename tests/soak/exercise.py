@@ -46,16 +46,17 @@ class Exercise:
         transactional: dict[str, config.Value] = {"transactional.id": self._topic, "delivery.timeout.ms": 20_000}
         self._transactional = self._made(**transactional)
         self._transactional.init_transactions(timeout_s=DEADLINE_S)
-        self._consumer = self._reader()
+        self._partitions = [TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)]
+        self._consumer = self._reader(self._partitions)
         self.records = 0
 
     def _made(self, **more: config.Value) -> ColumnProducer:
         return ColumnProducer({**config.producer(self._connection, client_id="soak"), **more}, kernel=self._kernel)
 
-    def _reader(self) -> ColumnConsumer:
+    def _reader(self, offsets: list[TopicPartition]) -> ColumnConsumer:
         properties = {**config.reader(self._connection, client_id="soak"), "fetch.min.bytes": 1}
         consumer = ColumnConsumer(properties, kernel=self._kernel)
-        consumer.assign([TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)])
+        consumer.assign(offsets)
         return consumer
 
     def round(self) -> None:
@@ -123,7 +124,9 @@ class Exercise:
         dead.close()
         closed.close()
         del closed, dropped, dead
-        reader = self._reader()
+        # From the last round only: what is fetched ahead must not grow with the topic.
+        ends = self._consumer.position(self._partitions)
+        reader = self._reader([TopicPartition(one.topic, one.partition, max(0, one.offset - 1_000)) for one in ends])
         wait_until(partial(_taken, reader), deadline_s=DEADLINE_S, why="the first records", poll_s=0)
         reader.close()
         gc.collect()

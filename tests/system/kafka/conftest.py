@@ -24,10 +24,14 @@ def connection(cluster: Endpoints) -> dict[str, str | int | float | bool]:
     return {"bootstrap.servers": cluster.bootstrap, **cluster.client}
 
 
+@pytest.fixture(scope="session")
+def admin(cluster: Endpoints) -> AdminClient:
+    return AdminClient({"bootstrap.servers": cluster.bootstrap, **cluster.client, "log_level": 0})
+
+
 @pytest.fixture
-def make_topic(connection: dict[str, str], prefix: str) -> MakeTopic:
+def make_topic(admin: AdminClient, prefix: str) -> MakeTopic:
     """`make_topic("name", partitions=4)`: the full name of a new topic that has its leaders."""
-    admin = AdminClient({**connection})
 
     def make(name: str, *, partitions: int = 1) -> str:
         topic = prefix + name

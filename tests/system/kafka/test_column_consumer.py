@@ -1,21 +1,21 @@
 import gc
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.waiting import wait_until
 from system.kafka import config
 from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
-from system.kafka.column_producer import Carried, ColumnProducer
+from system.kafka.column_producer import Carried
 from system.kafka.columns import BytesColumn, HeadersColumn
 from system.kafka.consumer import CommitRefused, GroupConsumer, raws
 from system.kafka.kernel import Kernel
 from system.kafka.records import Records
+from tests.system.kafka.clients import opened
 
 Connection = dict[str, str | int | float | bool]
 MakeTopic = Callable[..., str]
@@ -55,28 +55,27 @@ def rows_of(batches: list[Records]) -> Iterator[Row]:
             yield from zip(run.keys.to_list(), run.values.to_list(), run.headers.to_lists(), strict=True)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS)
-def test_any_batch_comes_back_identical(
-    connection: Connection, make_topic: MakeTopic, kernel: Kernel, rows: list[Row]
-) -> None:
-    topic = make_topic(f"any-{next(_NUMBER)}")
-    carried = Carried(np.arange(len(rows)) + 10**12, HeadersColumn.from_lists([row[2] for row in rows]))
-    keys, values = BytesColumn.from_list([row[0] for row in rows]), BytesColumn.from_list([row[1] for row in rows])
-    properties = {**config.producer(connection, client_id="t"), "message.max.bytes": 2_000_000}
-    with ColumnProducer(properties, kernel=kernel) as producer:
-        producer.send(topic, keys, values, partitions=0, carried=carried)
-        assert producer.flush(30) == 0
-        assert all(not report.errors.any() for report in producer.delivered())
-    with reader(connection, kernel) as consumer:
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        batches = to_ends(consumer)
-    assert list(rows_of(batches)) == rows
-    stamps = [stamp for batch in batches for run in batch.without_events() for stamp in run.timestamps_ms.tolist()]  # type: ignore[union-attr]
-    assert stamps == [10**12 + row for row in range(len(rows))]
+def test_any_batch_comes_back_identical(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
+    topic = make_topic("any")
+    large: dict[str, config.Value] = {"message.max.bytes": 2_000_000, "linger.ms": 0}
+    with opened(connection, kernel, **large) as producer, reader(connection, kernel) as consumer:
 
+        @settings(max_examples=25, deadline=None)
+        @given(rows=ROWS)
+        def comes_back(rows: list[Row]) -> None:
+            stamps = np.arange(len(rows)) + 10**12
+            carried = Carried(stamps, HeadersColumn.from_lists([row[2] for row in rows]))
+            keys, values = (BytesColumn.from_list([row[column] for row in rows]) for column in (0, 1))  # type: ignore[misc]
+            begin = producer.send(topic, keys, values, partitions=0, carried=carried)
+            assert producer.flush(30) == 0
+            assert all(not report.errors.any() for report in producer.delivered())
+            consumer.assign([TopicPartition(topic, 0, begin)])
+            batches = to_ends(consumer)
+            assert list(rows_of(batches)) == rows
+            found = [run.timestamps_ms for batch in batches for run in batch.without_events()]
+            assert [stamp for run in found if run is not None for stamp in run] == stamps.tolist()
 
-_NUMBER = count()
+        comes_back()
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def filled(connection: Connection, make_topic: MakeTopic) -> str:
     """A topic of two partitions with ten records each."""
     topic = make_topic("filled", partitions=2)
     values = BytesColumn.from_list([b"%d" % row for row in range(20)])
-    with ColumnProducer(config.producer(connection, client_id="t")) as producer:
+    with opened(connection) as producer:
         producer.send(topic, None, values, partitions=np.repeat(np.array([0, 1], np.int32), 10))
         assert producer.flush(30) == 0
     return topic
@@ -126,7 +125,7 @@ def test_raws_are_a_value_a_topic_without_the_events(
     connection: Connection, make_topic: MakeTopic, filled: str, kernel: Kernel
 ) -> None:
     other = make_topic("other")
-    with ColumnProducer(config.producer(connection, client_id="t")) as producer:
+    with opened(connection) as producer:
         producer.send(other, None, BytesColumn.from_list([b"o"]))
         producer.flush(30)
     with reader(connection, kernel) as consumer:

@@ -24,6 +24,7 @@ from system.kafka.kernel import KERNEL, Kernel
 from system.kafka.librdkafka import LIBRARY
 from system.kafka.portable_kernel import PortableKernel
 from system.kafka.producer import BatchProducer, Unacknowledged
+from tests.system.kafka.clients import opened
 
 Connection = dict[str, str | int | float | bool]
 MakeTopic = Callable[..., str]
@@ -63,7 +64,7 @@ def test_every_record_has_one_report_with_its_place_in_the_log(
     topic = make_topic("data", partitions=3)
     keys = [str(row).encode() if row % 3 else None for row in range(500)]
     values = [b"v%d" % row if row % 7 else (b"" if row % 2 else None) for row in range(500)]
-    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+    with opened(connection, kernel) as producer:
         assert producer.send(topic, column(keys), column(values)) == 0
         assert producer.send(topic, None, column([b"last"]), partitions=1) == 500
         assert producer.flush(30) == 0
@@ -85,7 +86,7 @@ def test_a_key_is_partitioned_as_by_the_java_client(
 ) -> None:
     topic = make_topic("keyed", partitions=5)
     keys = column([b"key-%d" % row for row in range(300)])
-    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+    with opened(connection, kernel) as producer:
         producer.send(topic, keys, keys)
         producer.flush(30)
         report = one(producer.delivered())
@@ -122,8 +123,7 @@ def test_a_partition_has_its_records_in_the_order_of_sending(
     connection: Connection, make_topic: MakeTopic, kernel: Kernel
 ) -> None:
     topic = make_topic("ordered", partitions=3)
-    properties = {**config.producer(connection, client_id="t"), "linger.ms": 0}
-    with ColumnProducer(properties, kernel=kernel) as producer:
+    with opened(connection, kernel, **{"linger.ms": 0}) as producer:
 
         @given(rows=st.lists(st.tuples(st.integers(-1, 2), st.sampled_from([None, b"", b"a", b"b"])), min_size=1))
         @settings(max_examples=40, deadline=None)
@@ -150,7 +150,7 @@ def test_headers_and_timestamps_are_carried(connection: Connection, make_topic: 
         [("a", b"b")],
     ]
     carried = Carried(np.array([10**12, 10**12 + 1, 10**12 + 2]), HeadersColumn.from_lists(lists))
-    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+    with opened(connection, kernel) as producer:
         producer.send(topic, column([b"k", b"", None]), column([b"v", None, b""]), carried=carried)
         assert producer.flush(30) == 0
     found = read_back(connection, topic)
@@ -168,7 +168,7 @@ def test_a_full_queue_makes_the_sender_wait_and_keeps_the_order(
     values = [b"%06d" % row + b"x" * (20_000 * (row % 2)) for row in range(600)]
     properties = {"queue.buffering.max.messages": 37, "queue.buffering.max.kbytes": 64, "linger.ms": 0}
     carried = Carried(headers=HeadersColumn.from_lists([[("h", b"1")]] * len(values))) if with_headers else Carried()
-    producer = ColumnProducer({**config.producer(connection, client_id="t"), **properties}, kernel=kernel)
+    producer = opened(connection, kernel, **properties)
     with producer:
         producer.send(topic, None, column(values), partitions=0, carried=carried)
         assert producer.flush(30) == 0
@@ -186,7 +186,7 @@ def test_a_record_that_is_too_large_fails_alone(
     values = [b"a", b"x" * 3_000_000, b"b", b"y" * 40_000_000, b"c"]
     carried = Carried(headers=HeadersColumn.from_lists([[("h", b"1")]] * len(values))) if with_headers else Carried()
     properties = {"queue.buffering.max.kbytes": 16 * 1024, "message.max.bytes": 2_000_000}
-    with ColumnProducer({**config.producer(connection, client_id="t"), **properties}, kernel=kernel) as producer:
+    with opened(connection, kernel, **properties) as producer:
         producer.send(topic, None, column(values), partitions=0, carried=carried)
         assert producer.flush(30) == 0
         report = one(producer.delivered())
@@ -200,8 +200,7 @@ def test_a_partition_that_there_is_not_fails_alone(
     connection: Connection, make_topic: MakeTopic, kernel: Kernel
 ) -> None:
     topic = make_topic("two", partitions=2)
-    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
-        producer.look_around(timeout_s=10)
+    with opened(connection, kernel) as producer:
         producer.send(topic, None, column([b"a", b"b", b"c"]), partitions=np.array([0, 7, 1], np.int32))
         assert producer.flush(30) == 0
         report = one(producer.delivered())
@@ -213,14 +212,14 @@ def test_a_partition_that_there_is_not_fails_alone(
 
 def test_columns_of_different_lengths_are_refused(connection: Connection, kernel: Kernel) -> None:
     with (
-        ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer,
+        opened(connection, kernel) as producer,
         pytest.raises(ValueError, match="different lengths for 1 values"),
     ):
         producer.send("any", column([b"a", b"b"]), column([b"v"]))
 
 
 def test_an_empty_batch_is_nothing(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
-    with ColumnProducer(config.producer(connection, client_id="t"), kernel=kernel) as producer:
+    with opened(connection, kernel) as producer:
         producer.send(make_topic("empty"), column([]), column([]))
         assert producer.flush(1) == 0
         assert producer.delivered() == []
@@ -290,9 +289,7 @@ def test_every_record_of_a_mixed_batch_has_one_report_that_is_right(
 ) -> None:
     topic = make_topic("mixed", partitions=2)
     limits = {"queue.buffering.max.messages": 30, "queue.buffering.max.kbytes": 16, "message.max.bytes": 2_000}
-    properties = {**config.producer(connection, client_id="t"), **limits, "batch.size": 2_000, "linger.ms": 0}
-    with ColumnProducer(properties, kernel=kernel) as producer:
-        producer.look_around(timeout_s=10)
+    with opened(connection, kernel, **limits, **{"batch.size": 2_000, "linger.ms": 0}) as producer:
 
         @given(rows=ADVERSE, with_headers=st.booleans())
         @settings(max_examples=30, deadline=None)
@@ -318,7 +315,7 @@ def test_a_fatal_error_ends_in_a_report_for_every_record(
     connection: Connection, make_topic: MakeTopic, kernel: Kernel
 ) -> None:
     topic = make_topic("fatal")
-    with ColumnProducer({**config.producer(connection, client_id="t")}, kernel=kernel) as producer:
+    with opened(connection, kernel) as producer:
         producer.send(topic, None, column([b"v"] * 100), partitions=0)
         assert producer.flush(30) == 0
         producer.send(topic, None, column([b"v"] * 5_000), partitions=0)

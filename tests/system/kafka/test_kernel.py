@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from zlib import crc32
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from system.kafka import native_kernel
 from system.kafka.columns import BytesColumn
-from system.kafka.kernel import KERNEL, Kernel, kernel_kind
+from system.kafka.kernel import KERNEL, Kernel, kernel_in, kernel_kind
 from system.kafka.native_kernel import NativeKernel
 from system.kafka.portable_kernel import PortableKernel
 from system.kafka.records import MESSAGE
@@ -57,6 +58,16 @@ def test_a_message_has_the_72_bytes_of_librdkafka() -> None:
 def test_the_kernel_says_what_it_is() -> None:
     assert kernel_kind() == KERNEL.kind
     assert (KERNEL.kind == "native") == isinstance(KERNEL, NativeKernel)
+
+
+def test_without_a_shared_object_that_loads_the_portable_kernel_serves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert kernel_in(tmp_path).kind == "ctypes"
+    assert caplog.messages == []
+    (tmp_path / f"_kernel{EXTENSION_SUFFIXES[0]}").write_bytes(b"of another machine")
+    assert kernel_in(tmp_path).kind == "ctypes"
+    assert "the compiled kernel is not used" in caplog.messages[0]
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")

@@ -15,6 +15,7 @@ from system.kafka.columns import BytesColumn
 from system.kafka.consumer import GroupConsumer
 from system.kafka.producer import BatchProducer, Unacknowledged
 from system.kafka.transactions import AbortNeeded, ProducerFatal, RetryCall
+from tests.system.kafka.clients import opened
 
 Connection = dict[str, str | int | float | bool]
 MakeTopic = Callable[..., str]
@@ -60,7 +61,7 @@ def visible(connection: Connection, topic: str) -> list[bytes | None]:
 def filled(connection: Connection, make_topic: MakeTopic) -> str:
     """A topic of one partition with the values 0 to 4."""
     topic = make_topic("filled")
-    with ColumnProducer(config.producer(connection, client_id="t")) as producer:
+    with opened(connection) as producer:
         producer.send(topic, None, BytesColumn.from_list([b"%d" % row for row in range(5)]), partitions=0)
         assert producer.flush(30) == 0
     return topic
