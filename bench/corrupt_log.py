@@ -84,9 +84,8 @@ def _tear(copy: Copy) -> str:
 
 def _last_ns(copy: Copy) -> int:
     """When the last batch had been polled."""
-    return max(
-        row["polled_ns"] for view in copy.processes() for row in copy.rows(view, order="polled_ns DESC", limit=1)
-    )
+    last = [copy.rows(view, order="polled_ns DESC", limit=1) for view in copy.processes()]
+    return max((int(row["polled_ns"]) for rows in last for row in rows), default=0)
 
 
 def _batches(copy: Copy, least: int) -> tuple[str, list[Row]]:
