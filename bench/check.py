@@ -59,16 +59,21 @@ def check(run_folder: Path) -> Verdicts:
 
 def examine(run_folder: Path) -> Judged:
     """Check a run folder and write nothing. Raises `BadRecording`."""
-    run = _scenario_of(run_folder)
-    scenario = importlib.import_module(f"bench.scenarios.{run}.invariants")
+    scenario = importlib.import_module(f"bench.scenarios.{scenario_of(run_folder)}.invariants")
     recording = open_recording(run_folder, required=scenario.REQUIRED)
     try:
-        return _judged(recording, (*scenario.CHECKERS, *vacuity_checkers(scenario.CONDITIONS)), scenario.SOURCES)
+        return _judged(recording, checkers_of(run_folder), scenario.SOURCES)
     finally:
         recording.close()
 
 
-def _scenario_of(run_folder: Path) -> str:
+def checkers_of(run_folder: Path) -> tuple[Checker, ...]:
+    """Every checker that a run of this scenario is judged by. Raises `BadRecording`."""
+    scenario = importlib.import_module(f"bench.scenarios.{scenario_of(run_folder)}.invariants")
+    return (*scenario.CHECKERS, *vacuity_checkers(scenario.CONDITIONS))
+
+
+def scenario_of(run_folder: Path) -> str:
     """The scenario named in run.json, told from the folders that have invariants."""
     folder = Path(__file__).parent / "scenarios"
     known = sorted(path.parent.name for path in folder.glob("*/invariants*") if not path.name.startswith("__"))

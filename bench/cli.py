@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from bench import listing, standard
+from bench.blindness import blindness, print_blindness
 from bench.check import check as check_run
 from bench.check import exit_code
 from bench.cluster import keeper
@@ -113,6 +114,21 @@ def check(folder: Path) -> int:
     verdicts = check_run(folder)
     print_summary(console, folder, verdicts)
     return exit_code(verdicts)
+
+
+@choreobench.command("blindness", epilog="Example: choreobench blindness runs/latest --each 20")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "--each", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Changes of each column of each file."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Makes the changes repeat."
+)
+def blindness_command(folder: Path, each: int, seed: int) -> int:
+    """Change cells and rows of a run folder's copy in memory, and tell which share `check` notices."""
+    require_run(folder)
+    print_blindness(console, blindness(folder, each=each, seed=seed))
+    return 0
 
 
 @choreobench.command("report", epilog="Example: choreobench report runs/latest")

@@ -84,8 +84,8 @@ def _tear(copy: Copy) -> str:
 
 def _last_ns(copy: Copy) -> int:
     """When the last batch had been polled."""
-    lasts = (copy.rows(view, order="polled_ns DESC", limit=1) for view in copy.processes())
-    return max(int(row["polled_ns"]) for rows in lasts for row in rows)
+    last = [copy.rows(view, order="polled_ns DESC", limit=1) for view in copy.processes()]
+    return max((int(row["polled_ns"]) for rows in last for row in rows), default=0)
 
 
 def _batches(copy: Copy, least: int) -> tuple[str, list[Row]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from verifiers.checker import EXAMPLES_A_KIND, Anomaly, Finding, found, merged
 from verifiers.feasible import is_bridged, is_feasible
 from verifiers.recording import Recording
-from verifiers.rules import Rule, Subject, breaches
+from verifiers.rules import Rule, Subject, breaches, repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def conserved(recording: Recording, account: Account) -> Finding:
                    coalesce(options, [])::BIGINT[] AS options, len(indefinite) = 0 AND moved IS NULL AS certain
             FROM "{account.balances}" b LEFT JOIN {adrift} a ON a.entity = b.entity""",
     )
-    finding = breaches(recording, Subject(weighed, "entity", account.noun), rules)
+    repeated = repeats(recording, account.subject)
+    finding = merged((breaches(recording, Subject(weighed, "entity", account.noun), rules), repeated))
     doubtful = recording.rows(
         f"""SELECT entity, difference, indefinite, moved, options FROM "{weighed}"
             WHERE difference <> 0 AND NOT certain ORDER BY length(entity), entity"""

@@ -54,7 +54,27 @@ def acknowledged_records_are_there(recording: Recording) -> Finding:
         "concat('acknowledged to ', process, ', but no read_committed reader finds it')",
     )
     lost = breaches(recording, Subject("unread", _RECORD, "record"), (rule,), examined=_acknowledged(recording))
-    return merged((lost, *(_unreported(recording, topic) for topic in recording.topics())))
+    each = (finding(recording, topic) for topic in recording.topics() for finding in (_unreported, _reported_twice))
+    return merged((lost, *each))
+
+
+def _reported_twice(recording: Recording, topic: str) -> Finding:
+    """One delivery report a record: with more of them than there are records, some offset was given twice."""
+    mine = f"topic = '{recording.prefix}{topic}' AND error IS NULL AND \"offset\" >= 0"
+    reports, lost, records = recording.rows(
+        f"""SELECT (SELECT count(*) FROM acks WHERE {mine}), (SELECT count(*) FROM unread WHERE name = '{topic}'),
+                   (SELECT count(*) FROM "topics/{topic}")"""
+    )[0]
+    if reports - lost <= records:
+        return Finding({})
+    subject = Subject(f"twice:{topic}", _RECORD, "record")
+    recording.once(
+        subject.table,
+        f"""SELECT '{topic}' AS name, partition, "offset", count(*) AS n FROM acks WHERE {mine}
+            GROUP BY partition, "offset" HAVING count(*) > 1""",
+    )
+    rule = Rule("inconsistent-offsets", "true", "concat('acknowledged ', n, ' times at one offset')")
+    return breaches(recording, subject, (rule,), examined={})
 
 
 def acknowledged_records_were_seen(recording: Recording) -> Finding:

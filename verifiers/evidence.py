@@ -44,7 +44,6 @@ def with_evidence(recording: Recording, findings: Sequence[Finding], sources: It
     lines: defaultdict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
     if wanted:
         recording.db.execute("CREATE OR REPLACE MACRO wall_ms(ns) AS ns / 1e6 + " + repr(wall_offset_ms(recording)))
-        recording.db.execute(f"CREATE OR REPLACE MACRO bare(topic) AS topic[{len(recording.prefix) + 1}:]")
     for source in sources:
         names = sorted(wanted.get(source.subject, ()))
         if names:

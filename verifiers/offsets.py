@@ -20,7 +20,7 @@ def commits_follow_processing(recording: Recording) -> Finding:
     recording.need("offsets")
     recording.once(
         "commits",
-        f"""SELECT *, topic[{len(recording.prefix) + 1}:] AS name, lag(committed) OVER (
+        """SELECT *, bare(topic) AS name, lag(committed) OVER (
                PARTITION BY "group", topic, partition, coalesce(generation, -1) ORDER BY sampled_ns) AS before
             FROM offsets""",
     )

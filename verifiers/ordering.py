@@ -65,7 +65,7 @@ def load_spans(recording: Recording) -> None:
         f"""WITH turns AS (SELECT process, monotonic_ns AS at,
                 row_number() OVER (PARTITION BY process ORDER BY monotonic_ns, line) AS epoch
                 FROM events WHERE event IN {_TURNS})
-        SELECT j.process, j.topic, j.topic[{len(recording.prefix) + 1}:] AS name, j.partition, j.first_offset,
+        SELECT j.process, j.topic, bare(j.topic) AS name, j.partition, j.first_offset,
                j.last_offset,
                j.records, j.polled_ns, j.handled_ns, j.stored_ns, j.produced_ns, j.committed_ns, j.transaction,
                coalesce(t.epoch, 0) AS epoch, lag(j.last_offset) OVER turn AS before,
@@ -79,10 +79,13 @@ def load_spans(recording: Recording) -> None:
     counted = [_count_visible(recording, name) for name in names if recording.has(f"topics/{name}")]
     table = pa.concat_tables(counted) if counted else _counted((), (), (), (), (), ())
     recording.db.register("counted_columns", table)
+    # A whole recording has every topic, so a batch of one that it does not have came from nowhere.
+    known = 2 if recording.incomplete else 0
     recording.once(
         "spans",
-        """SELECT s.*, c.* EXCLUDE (row, name) FROM (SELECT *, row_number() OVER (
-               PARTITION BY name ORDER BY partition, first_offset, polled_ns, process) - 1 AS row FROM spans_before) s
+        f"""SELECT s.*, c.* EXCLUDE (row, name) REPLACE (coalesce(edges, {known}) AS edges)
+           FROM (SELECT *, row_number() OVER (PARTITION BY name
+                 ORDER BY partition, first_offset, polled_ns, process) - 1 AS row FROM spans_before) s
            LEFT JOIN counted_columns c USING (name, row)""",
     )
 

@@ -24,9 +24,7 @@ def quiescence_was_reached(recording: Recording) -> Finding:
     read = recording.number("SELECT count(DISTINCT topic) FROM offsets")
     if places < read * int(str(recording.knob("partitions") or 0)):
         return Finding({}, unknown=f"offsets at quiescence were recorded of {places} partitions only")
-    names = recording.rows(
-        f"SELECT DISTINCT topic[{len(recording.prefix) + 1}:] FROM offsets WHERE phase = 'quiescent' ORDER BY 1"
-    )
+    names = recording.rows("SELECT DISTINCT bare(topic) FROM offsets WHERE phase = 'quiescent' ORDER BY 1")
     topics = [name for (name,) in names if recording.has(f"topics/{name}")]
     return merged((Finding({"partitions": places}), *(_left(recording, name) for name in topics)))
 

@@ -2,7 +2,8 @@
 
 Views are named after the files without the run's prefix: `"topics/Pay-topic"`, `"live/Pay-topic"`,
 `"tables/pay.users"`, `"replayed/pay.users"`, `"initial/pay.users"`, `operations`, `offsets`, `ends`; `journal` and
-`acks` join the files of all processes and add `process`; `events` has one row an event. A folder that cannot be read
+`acks` join the files of all processes and add `process`; `events` has one row an event. `bare(topic)` is a full topic
+name without the run's prefix. A folder that cannot be read
 raises `BadRecording` with one line that names the file.
 """
 
@@ -204,6 +205,9 @@ def opened(content: Content) -> Recording:
     db.execute(f"CREATE VIEW journal AS {journal}; CREATE VIEW acks AS {acks}")
     db.register("events_columns", pa.Table.from_pylist(list(content.events), schema=EVENT_SCHEMA))
     db.execute("CREATE TEMP TABLE events AS SELECT row_number() OVER () AS line, * FROM events_columns")
+    prefix = str(content.run.get("prefix", ""))
+    bare = f"CASE WHEN starts_with(topic, {quoted(prefix)}) THEN topic[{len(prefix) + 1}:] ELSE topic END"
+    db.execute(f"CREATE MACRO bare(topic) AS {bare}")
     views = frozenset(content.files) | {"journal", "acks", "events"}
     return Recording(content.folder, content.run, db, views, content.files)
 
@@ -274,7 +278,7 @@ def joined(content: Content, kind: str) -> str | None:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `events.jsonl` as `EVENT_SCHEMA` wants them; `fields` is the whole line. Raises `BadRecording`."""
+    """The rows of `events.jsonl` as `EVENT_SCHEMA` wants them; `fields` is the whole event. Raises `BadRecording`."""
     path = folder / "events.jsonl"
     try:
         lines = path.read_bytes().splitlines()
@@ -288,8 +292,13 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
             raise BadRecording(f"{path}: line {number} is not JSON") from error
         if not isinstance(event, dict) or "event" not in event:
             raise BadRecording(f"{path}: line {number} is no event")
-        partitions = event.get("partitions")
-        kept = [p for p in partitions if isinstance(p, int)] if isinstance(partitions, list) else None
-        known = {name: event.get(name) for name in ("event", "process", "monotonic_ns", "wall_ms")}
-        events.append({**known, "partitions": kept, "fields": line.decode("utf-8", "replace")})
+        events.append(event_row(event))
     return events
+
+
+def event_row(event: Mapping[str, Any]) -> dict[str, Any]:
+    """One event as `EVENT_SCHEMA` wants it."""
+    partitions = event.get("partitions")
+    kept = [p for p in partitions if isinstance(p, int)] if isinstance(partitions, list) else None
+    known = {name: event.get(name) for name in ("event", "process", "monotonic_ns", "wall_ms")}
+    return {**known, "partitions": kept, "fields": orjson.dumps(event).decode()}

@@ -45,6 +45,17 @@ def breaches(
     return Finding(examined if examined is not None else {f"{subject.noun}s": total}, counts, tuple(anomalies))
 
 
+def repeats(recording: Recording, subject: Subject) -> Finding:
+    """The entities that have more than one row in a fact table: a key that is not one."""
+    table = f"{subject.table}_repeated"
+    recording.once(
+        table,
+        f'SELECT {subject.entity} AS entity, count(*) AS n FROM "{subject.table}" GROUP BY ALL HAVING count(*) > 1',
+    )
+    rule = Rule("phantom-row", "true", f"concat('this {subject.noun} has ', n, ' rows')")
+    return breaches(recording, Subject(table, "entity", subject.noun), (rule,), examined={})
+
+
 def examples(recording: Recording, subject: Subject, rule: Rule) -> list[Anomaly]:
     """The first few rows that break a rule, in the order of their names."""
     statement = (

@@ -143,8 +143,9 @@ def _outlived(recording: Recording, name: str) -> Finding:
     return breaches(recording, Subject(table, entity, "record"), (rule,), examined={})
 
 
-_STUCK: Final = Rule(
-    "stuck-lso", "stable < high", "concat('the last stable offset is ', stable, ', the log ends at ', high)"
+_STUCK: Final = (
+    Rule("stuck-lso", "stable < high", "concat('the last stable offset is ', stable, ', the log ends at ', high)"),
+    Rule("inconsistent-offsets", "stable > high", "concat('stable to ', stable, ', but the log ends at ', high)"),
 )
 
 
@@ -153,11 +154,19 @@ def no_transaction_hangs(recording: Recording) -> Finding:
     if not recording.has("ends") and not uses_transactions(recording):
         return not_applicable("no transaction was used")
     load_ends(recording)
-    name = f"topic[{len(recording.prefix) + 1}:]"
-    recording.once("named_ends", f"SELECT *, {name} AS name FROM log_ends")
+    recording.once("named_ends", "SELECT *, bare(topic) AS name FROM log_ends")
     place = "concat(name, '[', partition, ']')"
-    found = breaches(recording, Subject("named_ends", place, "partition"), (_STUCK,))
-    return found if recording.has("ends") else merged((found, _hidden(recording)))
+    found = breaches(recording, Subject("named_ends", place, "partition"), _STUCK)
+    if not recording.has("ends"):
+        return merged((found, _hidden(recording)))
+    known = {topic for (topic,) in recording.rows("SELECT DISTINCT name FROM named_ends")}
+    numbers = recording.rows("SELECT name, count(DISTINCT partition), count(*) FROM named_ends GROUP BY name")
+    wanted = max((count for _, count, _ in numbers), default=0)
+    partial = sorted(
+        {name for name, count, rows in numbers if not count == rows == wanted} | known ^ set(recording.topics())
+    )
+    unknown = f"the ends of {', '.join(partial)} were not recorded, each once" if partial else None
+    return Finding(found.examined, found.counts, found.anomalies, unknown=unknown)
 
 
 def _hidden(recording: Recording) -> Finding:
