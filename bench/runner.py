@@ -24,6 +24,7 @@ from bench.process import GO, HISTORY, READY
 from bench.recording import convert, counters, environment, live, samples, tables, topics
 from bench.recording.calibration import produce_batch_per_s
 from bench.recording.errors import RecordingFailed
+from bench.recording.fencing import fence, transactional_ids
 from bench.recording.observer import FileObserver
 from bench.recording.quiescence import await_quiescence
 from bench.spec import RunSpec, knobs
@@ -31,6 +32,7 @@ from bench.waiting import DeadlineExceeded, wait_until
 from loadgen.history import open_history, read_progress
 from loadgen.null_sink import ceiling
 from loadgen.operations import write_parquet
+from system.runtime.guarantees import GUARANTEES
 from system.runtime.supervisor import GaveUp, Supervisor
 
 SCHEMA_VERSION = 1
@@ -244,6 +246,10 @@ def _quiesce(run: Run, supervisor: Supervisor) -> None:
 
 def _record(run: Run) -> None:
     spec = run.spec
+    if GUARANTEES[spec.guarantee].transactions:
+        fenced = fence(transactional_ids(spec.path, prefix=spec.prefix), spec.connection, spec.topics())
+        held = [{"topic": end.topic, "partition": end.partition, "stable": end.stable} for end in fenced.held]
+        run.observer.event("transactions-fenced", transactional_ids=list(fenced.transactional_ids), held=held)
     run.display.say("dumping topics and tables")
     topics.dump_ends(spec.connection, spec.topics(), spec.path / "ends.parquet")
     topics.dump_topics(spec.connection, spec.topics(), spec.path / "topics")
