@@ -107,15 +107,20 @@ class ColumnProducer:
         """Hands the records over in order, waiting for room; the sequence number of the first.
 
         `partitions`: one for all or a column, -1 = by the key with the configured partitioner. A record that is refused
-        (too large, no such partition, fatal error) ends in a report like any other.
+        (too large, no such partition, fatal error) ends in a report like any other. Raises `ValueError` for columns of
+        different lengths and `KafkaException` for a name that no topic can have.
         """
-        columns = (keys, carried.timestamps_ms, partitions if isinstance(partitions, np.ndarray) else None)
+        stamps, headers = carried
+        if isinstance(partitions, np.ndarray):
+            partitions = np.ascontiguousarray(partitions, np.int32)
+        if stamps is not None:
+            stamps = np.ascontiguousarray(stamps, np.int64)
+        # The kernel reads as many rows of each as there are values.
+        columns = (keys, stamps, headers, None if isinstance(partitions, int) else partitions)
         if any(column is not None and len(column) != len(values) for column in columns):
             raise ValueError(f"columns of different lengths for {len(values)} values")
         first = self._sequence
-        if isinstance(partitions, np.ndarray):
-            partitions = np.ascontiguousarray(partitions, np.int32)
-        sending = Sending(self._topic(topic), keys, values, partitions, *carried, first)
+        sending = Sending(self._topic(topic), keys, values, partitions, stamps, headers, first)
         self._sequence += len(values)
         begin = 0
         while begin < len(values):

@@ -130,6 +130,9 @@ class HeadersColumn:
     names: BytesColumn
     values: BytesColumn
 
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
     @classmethod
     def from_lists(cls, rows: Sequence[Sequence[Header]]) -> Self:
         """As confluent-kafka takes them, a list a record."""
@@ -152,7 +155,7 @@ class HeadersColumn:
             children=[self.names.to_arrow(pa.string()), self.values.to_arrow(pa.binary())],
         )
         offsets = pa.py_buffer(self.offsets.astype(np.int32))
-        return pa.Array.from_buffers(pa.list_(_HEADER), len(self.offsets) - 1, [None, offsets], children=[pairs])
+        return pa.Array.from_buffers(pa.list_(_HEADER), len(self), [None, offsets], children=[pairs])
 
     def to_lists(self) -> list[list[Header]]:
         """As confluent-kafka gives them, but an empty list where it has None."""

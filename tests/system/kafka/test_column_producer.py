@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -210,12 +211,28 @@ def test_a_partition_that_there_is_not_fails_alone(
     assert codes == {0: 0, 1: KafkaError._UNKNOWN_PARTITION, 2: 0}
 
 
-def test_columns_of_different_lengths_are_refused(connection: Connection, kernel: Kernel) -> None:
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"keys": column([b"a", b"b"])},
+        {"partitions": np.zeros(2, np.int32)},
+        {"carried": Carried(timestamps_ms=np.zeros(2, np.int64))},
+        {"carried": Carried(headers=HeadersColumn.from_lists([]))},
+    ],
+)
+def test_columns_of_different_lengths_are_refused(columns: dict[str, Any], kernel: Kernel) -> None:
+    properties = config.producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, client_id="t")
     with (
-        opened(connection, kernel) as producer,
+        ColumnProducer(properties, kernel=kernel) as producer,
         pytest.raises(ValueError, match="different lengths for 1 values"),
     ):
-        producer.send("any", column([b"a", b"b"]), column([b"v"]))
+        producer.send("any", values=column([b"v"]), **{"keys": None, **columns})
+
+
+def test_a_name_that_no_topic_can_have_is_refused(kernel: Kernel) -> None:
+    properties = config.producer({"bootstrap.servers": "127.0.0.1:1", "log_level": 0}, client_id="t")
+    with ColumnProducer(properties, kernel=kernel) as producer, pytest.raises(KafkaException, match="no topic can"):
+        producer.send("x" * 600, None, column([b"v"]))
 
 
 def test_an_empty_batch_is_nothing(connection: Connection, make_topic: MakeTopic, kernel: Kernel) -> None:
