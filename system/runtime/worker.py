@@ -101,8 +101,7 @@ class Worker:
         guarantee = self._settings.guarantee
         try:
             while True:
-                position = Position(position.index, position.redone, stopping())
-                step = next_step(guarantee, position)
+                step = next_step(guarantee, position, stopping=stopping())
                 if step is Step.EXIT:
                     return 1
                 if step is Step.STOP:
