@@ -106,24 +106,23 @@ REDO_LIMIT = 20
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a worker stands: the index of its next step, how often this batch was rolled back and its transaction
-    aborted, whether it is to stop or to abort.
+    aborted, whether it has to abort now.
     """
 
     index: int = 0
     redone: int = 0
-    stopping: bool = False
     aborted: int = 0
     aborting: bool = False
 
 
-def next_step(guarantee: Guarantee, position: Position) -> Step:
-    """The step to take now. A worker stops between two batches only: what it polled it finishes."""
+def next_step(guarantee: Guarantee, position: Position, *, stopping: bool = False) -> Step:
+    """The step to take now. A worker that is to stop does so between two batches only: what it polled it finishes."""
     if position.index < 0:
         return Step.EXIT
     if position.aborting:
         return Step.ABORT
     step = guarantee.steps[position.index]
-    return Step.STOP if step is Step.POLL and position.stopping else step
+    return Step.STOP if step is Step.POLL and stopping else step
 
 
 def advance(guarantee: Guarantee, position: Position, ended: Ended) -> Position:
@@ -137,15 +136,15 @@ def advance(guarantee: Guarantee, position: Position, ended: Ended) -> Position:
     if ended is Ended.SKIPPED and step not in guarantee.paced:
         raise ValueError(f"{guarantee.name} does not skip {step}")
     if step is Step.ABORT and ended is Ended.DONE:
-        return Position(stopping=position.stopping, aborted=position.aborted)
+        return Position(aborted=position.aborted)
     if ended in (Ended.DONE, Ended.SKIPPED):
         return _following(guarantee, position)
     if ended is Ended.EMPTY and step is Step.POLL:
         # An idle worker still relays what an earlier life has left in the outbox.
         index = guarantee.steps.index(Step.PICK) if guarantee.outbox else 0
-        return Position(index, stopping=position.stopping)
+        return Position(index)
     if ended is Ended.EMPTY and step is Step.PICK:
-        return Position(stopping=position.stopping)
+        return Position()
     again = ended is Ended.ROLLED_BACK or (ended is Ended.UNKNOWN and guarantee.inbox)
     if step is Step.STATE and again and position.redone < REDO_LIMIT:
         return replace(position, redone=position.redone + 1)
@@ -159,7 +158,7 @@ def advance(guarantee: Guarantee, position: Position, ended: Ended) -> Position:
 
 def _following(guarantee: Guarantee, position: Position) -> Position:
     index = (position.index + 1) % len(guarantee.steps)
-    return Position(index, stopping=position.stopping, aborted=position.aborted if index else 0)
+    return Position(index, aborted=position.aborted if index else 0)
 
 
 RESTART_POINTS = ("after-start", "after-connect", "after-assign")

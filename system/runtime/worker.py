@@ -7,7 +7,7 @@ batch is ever in flight when partitions move: what was revoked is already commit
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 from confluent_kafka import KafkaException, TopicPartition
@@ -109,8 +109,7 @@ class Worker:
         guarantee = self._settings.guarantee
         try:
             while True:
-                position = replace(position, stopping=stopping())
-                step = next_step(guarantee, position)
+                step = next_step(guarantee, position, stopping=stopping())
                 if step is Step.EXIT:
                     return 1
                 if step is Step.STOP:

@@ -2,45 +2,24 @@
 is missing where nothing may repeat, nothing where nothing is taken up again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import uuid4
 
 import psycopg
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
-from bench.cluster.endpoints import Endpoints
 from system.checkout.checkout import Client, failpoints
-from system.checkout.contract import PAY, STOCK
+from system.checkout.contract import PAY
 from system.checkout.logged import logged_keys
 from system.kafka import config
 from system.kafka.batch import Outgoing
-from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.producer import BatchProducer
 from system.runtime.guarantees import GUARANTEES
-from tests.system.conftest import PREFIX
+from tests.system.conftest import PREFIX, committed
 
 
 class Dead(Exception):
     """Instead of SIGKILL."""
-
-
-@pytest.fixture
-def connection(cluster: Endpoints) -> config.Properties:
-    return {**cluster.client, "bootstrap.servers": cluster.bootstrap}
-
-
-@pytest.fixture
-def topics(connection: config.Properties) -> Iterator[None]:
-    admin = AdminClient(dict(connection))
-    names = [PREFIX + topic for topic in (PAY, STOCK)]
-    for made in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
-        made.result(30)
-    yield
-    for gone in admin.delete_topics(names, operation_timeout=30).values():
-        gone.result(30)
 
 
 @pytest.fixture
@@ -72,15 +51,8 @@ def opened(connection: config.Properties, schemas: str, topics: None) -> Callabl
 def requested(connection: config.Properties) -> list[int]:
     """How often each of the orders 1 to 4 stands in the pay topic: committed records of the whole log."""
     counts = [0] * 4
-    with ColumnConsumer({**config.reader(connection, client_id="t"), "enable.partition.eof": True}) as consumer:
-        consumer.assign([TopicPartition(PREFIX + PAY, p, 0) for p in range(2)])
-        ended = 0
-        while ended < 2:
-            records = consumer.take(records_max=100, timeout_s=0.1)
-            ended += int((records.errors != 0).sum())
-            for run in records.without_events():
-                for key in run.keys.to_list():
-                    counts[int((key or b"").partition(b"_")[0]) - 1] += 1
+    for key, _ in committed(connection, PREFIX + PAY):
+        counts[int(key.partition(b"_")[0]) - 1] += 1
     return counts
 
 

@@ -19,8 +19,8 @@ IDEMPOTENT, TRANSACTIONAL = GUARANTEES["idempotent"], GUARANTEES["transactional"
 
 def test_a_worker_stops_between_two_batches_only() -> None:
     for guarantee in GUARANTEES.values():
-        assert next_step(guarantee, Position(index=0, stopping=True)) is Step.STOP
-        assert next_step(guarantee, Position(index=1, stopping=True)) is guarantee.steps[1]
+        assert next_step(guarantee, Position(index=0), stopping=True) is Step.STOP
+        assert next_step(guarantee, Position(index=1), stopping=True) is guarantee.steps[1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,99 @@
+"""The worker's loop on real servers: a transaction that must be aborted leaves nothing visible, and its records are
+done again, once.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from system.checkout.contract import OUTCOMES, PAY
+from system.checkout.services import SERVICES
+from system.kafka import config
+from system.kafka.batch import Outgoing
+from system.kafka.consumer import GroupConsumer
+from system.kafka.producer import BatchProducer, Unacknowledged
+from system.kafka.transactions import AbortNeeded
+from system.runtime.guarantees import GUARANTEES
+from system.runtime.observer import NullObserver
+from system.runtime.worker import Worker
+from system.runtime.worker_config import WorkerConfig
+from system.store.postgres import Transaction
+from tests.system.conftest import PREFIX, committed
+
+Open = Callable[[str], Transaction]
+ORDERS = 5
+DEADLINE_S = 40.0
+
+
+class Counting(NullObserver):
+    """Counts the events."""
+
+    def __init__(self) -> None:
+        self.events = Counter[str]()
+
+    def event(self, event: str, **fields: object) -> None:
+        self.events[event] += 1
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: Exception) -> None:
+    """The first call of a method fails after it has done its work or not at all: it makes no difference to an abort."""
+    real, calls = getattr(owner, method), Counter[str]()
+
+    def call(self: object, *arguments: object) -> object:
+        calls[method] += 1
+        if calls[method] == 1:
+            raise error
+        return real(self, *arguments)
+
+    monkeypatch.setattr(owner, method, call)
+
+
+def illegal(kind: type[KafkaException]) -> KafkaException:
+    return kind(KafkaError(KafkaError.ILLEGAL_GENERATION))
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "error"),
+    [
+        (BatchProducer, "flush", Unacknowledged("1 record failed", [])),
+        (GroupConsumer, "group_metadata", illegal(KafkaException)),
+        (BatchProducer, "commit_transaction", illegal(AbortNeeded)),
+    ],
+)
+def test_an_aborted_transaction_is_done_again_and_seen_once(
+    owner: type,
+    method: str,
+    error: Exception,
+    open_db: Open,
+    schemas: str,
+    topics: None,
+    connection: config.Properties,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    db = open_db("pay")
+    db.execute("INSERT INTO users VALUES ('u', 100)")
+    db.commit()
+    orders = [f"{order}_1" for order in range(ORDERS)]
+    producer = BatchProducer(config.producer(connection, client_id="t"))
+    producer.send(Outgoing(PREFIX + PAY, orders, [b'["pay",7,"u"]'] * ORDERS))
+    producer.flush()
+    producer.close()
+    failing_once(monkeypatch, owner, method, error)
+    observer = Counting()
+    settings = WorkerConfig(
+        name="pay-0", prefix=PREFIX, dsn=schemas, connection=connection, guarantee=GUARANTEES["transactional"]
+    )
+    began_s = time.monotonic()
+
+    def is_done() -> bool:
+        quiet = observer.events["transaction-committed"] > 0 and len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS
+        return quiet or time.monotonic() - began_s > DEADLINE_S
+
+    assert Worker(SERVICES["pay"], settings, observer).run(is_done) == 0
+    assert observer.events["transaction-aborted"] == 1
+    assert observer.events["redelivered"] == 1
+    assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == orders
+    assert db.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
