@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.measure.files import json_object
-from bench.raw.table import figure_of
+from bench.raw.table import figure_of, times
 from reports.page import stylesheet, templates, write_page
 from reports.raw_bars import bars, keys, role, text
 from reports.rounding import percent, short, time_text, whole
@@ -119,15 +119,11 @@ def _line(cell: Mapping[str, Any], one: Mapping[str, Any]) -> Line:
         median=f"{text(figure['median'])} {unit}".replace("M /s", "M/s"),
         interval=f"{text(figure['low'])} to {text(figure['high'])}",
         rounds=f"{figure['count']} × {whole(one['records'])}",
-        advantage=_times(ours_to) if ours_to else "",
+        advantage=times(ours_to) if ours_to else "",
         bottleneck=one.get("bottleneck", "not looked at"),
         busy=_busy(one.get("busy_cores")),
         quantiles=_quantiles(one.get("round_trip_us")),
     )
-
-
-def _times(interval: Mapping[str, Any]) -> str:
-    return f"{short(interval['median'])} × ({short(interval['low'])} to {short(interval['high'])})"
 
 
 def _busy(busy: Mapping[str, Any] | None) -> str:
@@ -167,7 +163,7 @@ def _claim(claim: Mapping[str, Any]) -> str:
     if measured is None:
         return "—"
     if claim["unit"] == "times":
-        return _times(measured)
+        return times(measured)
     return f"{text(measured['median'])}/s ({text(measured['low'])} to {text(measured['high'])})"
 
 

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
 from bench.cluster.endpoints import Endpoints
+from bench.cluster.shield import shield
 from bench.raw.payloads import Payloads
 from bench.raw.plan import Cell
 from bench.raw.threads import Busy
@@ -114,17 +115,15 @@ def _delete_at_once(site: Site) -> None:
 
 @contextmanager
 def stand(site: Site, cell: Cell, payloads: Payloads) -> Iterator[Stand]:
-    """A fresh topic, deleted in the end. Raises `RecordingFailed`."""
+    """A fresh topic, deleted in the end. Raises `KafkaException` where the cluster makes none."""
     topic = f"{site.prefix}{secrets.token_hex(4)}"
     admin = admin_client(site.connection)
     wanted = NewTopic(topic, cell.partitions)
     try:
+        # In here, as an interruption may come while the broker already makes it.
         admin.create_topics([wanted], request_timeout=REQUEST_S, operation_timeout=REQUEST_S)[topic].result()
-    except KafkaException as error:
-        raise RecordingFailed(f"could not make a topic for {cell.name}: {error.args[0].str()}") from error
-    try:
         yield Stand(site, cell, topic, payloads)
     finally:
-        # A broker that is gone keeps nothing of ours that could be deleted, and the round has said so.
-        with suppress(KafkaException):
+        # What was not made cannot be deleted, and a broker that is gone keeps nothing of ours.
+        with shield(), suppress(KafkaException):
             admin.delete_topics([topic], operation_timeout=REQUEST_S)[topic].result(REQUEST_S)

@@ -192,21 +192,27 @@ def test_the_command_names_what_is_wrong_in_one_line(tmp_path: Path, capsys: pyt
 def test_a_browser_without_a_network_shows_the_page_without_sideways_scrolling(
     struck: Path, tmp_path: Path, width: int
 ) -> None:
+    widest, drawings = shown_by_browser(struck / "report.html", tmp_path, width)
+    assert widest <= width + 1
+    assert drawings >= 6, "one drawing of each pair is visible"
+
+
+def shown_by_browser(page: Path, folder: Path, width: int) -> tuple[float, int]:
+    """Where the widest element ends, in pixels, and how many drawings can be seen."""
     probe = (
         "<script>document.title = 'widest ' + Math.max(...[...document.querySelectorAll('main *')]"
         ".filter(e => !e.closest('.scroll') && !e.closest('svg')).map(e => e.getBoundingClientRect().right))"
         " + ' shown ' + [...document.querySelectorAll('.drawing svg')].filter(e => e.getBoundingClientRect().width > 0)"
         ".length</script>"
     )
-    text = (struck / "report.html").read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     text = re.sub(r"<meta http-equiv[^>]*>", f"<style>body {{ width: {width}px }}</style>", text)
-    (tmp_path / "probe.html").write_text(text.replace("</body>", f"{probe}</body>"), encoding="utf-8")
+    (folder / "probe.html").write_text(text.replace("</body>", f"{probe}</body>"), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--dump-dom"]
     options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]
-    command = [str(CHROMIUM), *options, f"--window-size={max(width, 500)},900", f"file://{tmp_path / 'probe.html'}"]
+    options += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}"]
+    command = [str(CHROMIUM), *options, f"--window-size={max(width, 500)},900", f"file://{folder / 'probe.html'}"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
     found = re.search(r"<title>widest ([\d.]+) shown (\d+)</title>", shown)
     assert found is not None
-    assert float(found[1]) <= width + 1
-    assert int(found[2]) >= 6, "one drawing of each pair is visible"
+    return float(found[1]), int(found[2])
