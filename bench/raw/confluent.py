@@ -4,22 +4,30 @@ Dicts and arguments are made inside the window, as an application has to make th
 at. Nobody asks for delivery reports one by one, which would cost a Python call a record: `flush` says that all are in.
 """
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from itertools import cycle, islice
 from threading import Event
 from typing import Any, Final
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from bench.raw import settings
-from bench.raw.ours import FLUSH_S, METADATA_S, STALL_S
 from bench.raw.plan import Cell
 from bench.raw.site import Sample, Stand
-from bench.raw.threads import Watch
-from bench.recording.errors import RecordingFailed
+from bench.raw.windows import (
+    FLUSH_S,
+    METADATA_S,
+    STALL_S,
+    WAIT_S,
+    Taken,
+    Window,
+    failed,
+    in_transactions,
+    require_flushed,
+    single_trips,
+    together,
+)
 from system.kafka.config import Properties
 
 RECORDS_A_CALL: Final = 10_000
@@ -40,9 +48,7 @@ def _consumer(at: Stand) -> Consumer:
 
 
 def _flush(producer: Producer, cell: Cell) -> None:
-    left = producer.flush(FLUSH_S)
-    if left:
-        raise RecordingFailed(f"could not measure {cell.name}: {left} records not acknowledged in {FLUSH_S:g} s")
+    require_flushed(cell, producer.flush(FLUSH_S))
 
 
 def _send_batches(producer: Producer, at: Stand, records: int) -> None:
@@ -88,106 +94,84 @@ def produce_loop(at: Stand, records: int) -> Sample:
 
 
 def _produced(at: Stand, records: int, *, singly: bool) -> Sample:
-    send = _send_singly if singly else _send_batches
+    send, warm_up = _send_singly if singly else _send_batches, at.warm_up(records)
     producer = _producer(settings.producer(at.site.connection, at.cell))
-    send(producer, at, at.warm_up(records))
+    send(producer, at, warm_up)
     _flush(producer, at.cell)
-    watch, begin_s = Watch(at.site.broker_pid), time.perf_counter()
+    window = Window(at.site)
     send(producer, at, records)
     _flush(producer, at.cell)
-    window_s = time.perf_counter() - begin_s
-    return Sample(records / window_s, records, at.warm_up(records) + records, watch.close())
+    return window.sample(records, stored=warm_up + records)
 
 
 def transactional(at: Stand, records: int) -> Sample:
-    """`produce_batch` in transactions that are committed a tenth of a second after they began."""
-    properties = settings.producer(at.site.connection, at.cell)
-    producer = _producer({**properties, "transactional.id": at.topic})
+    """`produce_batch` in transactions, to the last commit."""
+    warm_up = at.warm_up(records)
+    producer = _producer({**settings.producer(at.site.connection, at.cell), "transactional.id": at.topic})
     producer.init_transactions(METADATA_S)
-    producer.begin_transaction()
-    _send_batches(producer, at, at.warm_up(records))
-    producer.commit_transaction(FLUSH_S)
-    watch, begin_s = Watch(at.site.broker_pid), time.perf_counter()
-    sent = 0
-    while sent < records:
-        producer.begin_transaction()
-        commit_s = time.perf_counter() + settings.TRANSACTION_S
-        while sent < records and time.perf_counter() < commit_s:
-            size = min(RECORDS_A_CALL, records - sent)
-            _send_batches(producer, at, size)
-            sent += size
-        producer.commit_transaction(FLUSH_S)
-    window_s = time.perf_counter() - begin_s
-    return Sample(records / window_s, records, at.warm_up(records) + records, watch.close())
+    begin, commit = producer.begin_transaction, partial(producer.commit_transaction, FLUSH_S)
+    send = partial(_send_batches, producer, at)
+    in_transactions(warm_up, RECORDS_A_CALL, begin=begin, send=send, commit=commit)
+    window = Window(at.site)
+    in_transactions(records, RECORDS_A_CALL, begin=begin, send=send, commit=commit)
+    return window.sample(records, stored=warm_up + records)
 
 
 def consume(at: Stand, records: int) -> Sample:
     """`Consumer.consume(10_000)`, from the assignment to the last record."""
     with closing(_consumer(at)) as consumer:
-        watch, begin_s = Watch(at.site.broker_pid), time.perf_counter()
+        window = Window(at.site)
         consumer.assign(at.partitions())
         _take(consumer, at.cell, records)
-        window_s = time.perf_counter() - begin_s
-        return Sample(records / window_s, records, busy=watch.close())
+        return window.sample(records)
 
 
-def _take(consumer: Consumer, cell: Cell, records: int, *, stop: Event | None = None) -> None:
-    taken, payload_bytes, moved_s = 0, 0, time.perf_counter()
-    while taken < records and not (stop is not None and stop.is_set()):
+def _take(consumer: Consumer, cell: Cell, records: int, stop: Event | None = None) -> None:
+    taken = Taken(cell, records)
+    while taken.left() and not (stop is not None and stop.is_set()):
         # It waits for the full count, so that more than what is left would cost the whole time-out.
-        messages = consumer.consume(min(RECORDS_A_CALL, records - taken), 0.2)
+        messages = consumer.consume(min(RECORDS_A_CALL, taken.left()), WAIT_S)
+        payload_bytes = 0
         for message in messages:
             error, value = message.error(), message.value()
             if error is not None or value is None:
-                raise RecordingFailed(f"could not measure {cell.name}: {error or 'a record without a value'}")
+                raise failed(cell, error or "a record without a value")
             payload_bytes += len(value)
-        taken += len(messages)
-        moved_s = time.perf_counter() if messages else moved_s
-        if time.perf_counter() - moved_s > STALL_S:
-            raise RecordingFailed(f"could not measure {cell.name}: {taken} of {records} records came")
-    if taken == records and payload_bytes != records * cell.payload_bytes:
-        raise RecordingFailed(f"could not measure {cell.name}: {payload_bytes} bytes came in {records} records")
+        taken.add(len(messages), payload_bytes)
 
 
 def produce_and_consume(at: Stand, records: int) -> Sample:
     """`produce_batch` and `consume(10_000)` at once, a thread each."""
-    producer, warm_up, stop = _producer(settings.producer(at.site.connection, at.cell)), at.warm_up(records), Event()
-    with closing(_consumer(at)) as consumer, ThreadPoolExecutor(1) as pool:
+    producer, warm_up = _producer(settings.producer(at.site.connection, at.cell)), at.warm_up(records)
+    with closing(_consumer(at)) as consumer:
         _send_batches(producer, at, warm_up)
         _flush(producer, at.cell)
         consumer.assign(at.partitions())
         _take(consumer, at.cell, warm_up)
-        watch, begin_s = Watch(at.site.broker_pid), time.perf_counter()
-        taking = pool.submit(_take, consumer, at.cell, records, stop=stop)
-        try:
+
+        def produce_all() -> None:
             _send_batches(producer, at, records)
             _flush(producer, at.cell)
-            taking.result()
-        finally:
-            stop.set()
-        window_s = time.perf_counter() - begin_s
-        return Sample(records / window_s, records, warm_up + records, watch.close())
+
+        take = partial(_take, consumer, at.cell, records)
+        return together(at.site, records, produce=produce_all, take=take, stored=warm_up + records)
 
 
 def round_trip(at: Stand, trips: int) -> Sample:
     """`produce`, `poll` until its report is there, `consume(1)`; then the next."""
     producer = _producer(settings.at_once(settings.producer(at.site.connection, at.cell)))
-    acknowledged: list[KafkaError | None] = []
+    reports: list[KafkaError | None] = []
     value = at.payloads.rows[0]
     with closing(_consumer(at)) as consumer:
         consumer.assign(at.partitions())
-        warm_up = trips // 10 + 1
-        spent_us = np.empty(trips + warm_up)
-        for trip in range(trips + warm_up):
-            if trip == warm_up:
-                watch = Watch(at.site.broker_pid)
-            begin_ns = time.perf_counter_ns()
-            producer.produce(at.topic, value, on_delivery=lambda error, _message: acknowledged.append(error))
-            while len(acknowledged) <= trip:
+
+        def once() -> None:
+            producer.produce(at.topic, value, on_delivery=lambda error, _message: reports.append(error))
+            while not reports:
                 producer.poll(STALL_S)
+            refused = reports.pop()
+            if refused is not None:
+                raise failed(at.cell, refused)
             _take(consumer, at.cell, 1)
-            spent_us[trip] = (time.perf_counter_ns() - begin_ns) / 1000
-        busy = watch.close()
-    if any(acknowledged):
-        raise RecordingFailed(f"could not measure {at.cell.name}: {next(filter(None, acknowledged))}")
-    return Sample(float(spent_us[warm_up:].mean()), trips, len(spent_us), busy, spent_us[warm_up:])
+
+        return single_trips(at.site, trips, once)
