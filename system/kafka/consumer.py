@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from system.kafka.batch import Raw, Span, spans_of
 from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
@@ -20,27 +20,6 @@ class CommitRefused(Exception):
     """The broker did not take the offsets: this member no longer owns the partitions. What it did will be
     redelivered.
     """
-
-
-def columns(messages: Sequence[Message]) -> list[Raw]:
-    """Messages → a `Raw` a topic; events without a record (partition end) are left out, other errors raise."""
-    topics: dict[str, list[Message]] = {}
-    for message in messages:
-        error = message.error()
-        if error is None:
-            topics.setdefault(message.topic() or "", []).append(message)
-        elif error.code() not in _TRANSIENT:
-            raise KafkaException(error)
-    return [
-        Raw(
-            topic,
-            [message.partition() for message in rows],  # type: ignore[misc]
-            [message.offset() for message in rows],  # type: ignore[misc]
-            [message.key() for message in rows],
-            [message.value() for message in rows],
-        )
-        for topic, rows in topics.items()
-    ]
 
 
 _TRANSIENT = frozenset(

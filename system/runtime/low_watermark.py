@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from system.kafka import config
 from system.kafka.batch import Json, Raw
-from system.kafka.consumer import columns
+from system.kafka.column_consumer import ColumnConsumer
+from system.kafka.consumer import raws
 from system.kafka.producer import BatchProducer
 from system.runtime.decoding import decode
 from system.runtime.pending import PartitionPending, PendingChange, apply_change, rebuild
@@ -23,6 +24,7 @@ from system.store.postgres import Transaction
 READ_DEADLINE_S = 60.0
 METADATA_S = 10.0
 POLL_S = 0.02
+RECORDS_MAX = 10_000
 PUBLISH_PERIOD_S = 0.1
 FORGET_PERIOD_S = 0.5
 TAIL_RECORDS = 64
@@ -62,8 +64,8 @@ class LowWatermark:
         """
         topic = next(iter(committed))[0]
         ends = {partition: pos for (_, partition), pos in committed.items()}
-        reader = Consumer(self._reader)
-        reader.list_topics(timeout=METADATA_S)
+        reader = ColumnConsumer(self._reader)
+        reader.look_around(timeout_s=METADATA_S)
         try:
             horizons = _ends(reader, topic, list(ends))
             published = self._last_published(reader, list(ends))
@@ -159,7 +161,7 @@ class LowWatermark:
                 partition=partition,
             )
 
-    def _last_published(self, reader: Consumer, partitions: Sequence[int]) -> dict[int, int]:
+    def _last_published(self, reader: ColumnConsumer, partitions: Sequence[int]) -> dict[int, int]:
         """Partition → the newest L, for those that have one."""
         ends = _ends(reader, self._topic, partitions)
         tails = {partition: max(0, end - TAIL_RECORDS) for partition, end in ends.items() if end > 0}
@@ -168,7 +170,7 @@ class LowWatermark:
         missed = {partition: 0 for partition, begin in tails.items() if begin > 0 and partition not in found}
         return {**found, **self._newest(reader, missed)}
 
-    def _newest(self, reader: Consumer, begins: Positions) -> dict[int, int]:
+    def _newest(self, reader: ColumnConsumer, begins: Positions) -> dict[int, int]:
         newest: dict[int, int] = {}
         for raw in _read(reader, self._topic, begins):
             for partition, value in zip(raw.partitions, raw.values, strict=True):
@@ -177,7 +179,7 @@ class LowWatermark:
         return newest
 
     def _records(
-        self, reader: Consumer, topic: str, begins: Positions, ends: Positions
+        self, reader: ColumnConsumer, topic: str, begins: Positions, ends: Positions
     ) -> dict[int, list[tuple[int, Any, str | None, Any]]]:
         """Partition → (offset, key, half, value) of the records in [begin, end)."""
         check: Callable[[Json], None] = self._service.check[topic.removeprefix(self._prefix)]
@@ -192,15 +194,15 @@ class LowWatermark:
         return rows
 
 
-def _ends(reader: Consumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+def _ends(reader: ColumnConsumer, topic: str, partitions: Sequence[int]) -> dict[int, int]:
     """Partition → the offset behind its last record."""
     found = {}
     for partition in partitions:
-        _, found[partition] = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=READ_DEADLINE_S)
+        _, found[partition] = reader.watermarks(topic, partition, timeout_s=READ_DEADLINE_S)
     return found
 
 
-def _read(reader: Consumer, topic: str, begins: Positions) -> Iterator[Raw]:
+def _read(reader: ColumnConsumer, topic: str, begins: Positions) -> Iterator[Raw]:
     """The records from `begins` to each partition's end: the last offset may be a control record, so the end is asked
     for.
     """
@@ -210,8 +212,8 @@ def _read(reader: Consumer, topic: str, begins: Positions) -> Iterator[Raw]:
     left = set(begins)
     deadline_s = time.monotonic() + READ_DEADLINE_S
     while left:
-        messages = reader.consume(10_000, POLL_S)
-        yield from columns(messages)
-        left -= {message.partition() for message in messages if message.error() is not None}
+        records = reader.take(records_max=RECORDS_MAX, timeout_s=POLL_S)
+        yield from raws(records)
+        left.difference_update(records.partitions[records.errors == KafkaError._PARTITION_EOF].tolist())
         if time.monotonic() > deadline_s:
             raise RebuildFailed(f"{topic} partitions {sorted(left)} could not be read to their ends")

@@ -7,22 +7,21 @@ batch is ever in flight when partitions move: what was revoked is already commit
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 import psycopg
 from confluent_kafka import KafkaException, TopicPartition
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
-from system.kafka.batch import Batch, Outgoing, Raw, Span
+from system.kafka.batch import Batch, Outgoing
 from system.kafka.consumer import CommitRefused, GroupConsumer
 from system.kafka.producer import BatchProducer, Unacknowledged
-from system.runtime.decoding import DEAD_LETTER_SUFFIX, DeadLetter, decode
+from system.runtime.decoding import DEAD_LETTER_SUFFIX
 from system.runtime.effects import apply_always, apply_once
 from system.runtime.failpoints import Failpoints
+from system.runtime.flight import Flight, taken
 from system.runtime.guarantees import Ended, Position, Step, advance, next_step
 from system.runtime.low_watermark import LowWatermark
-from system.runtime.observer import Observer, Times
-from system.runtime.pending import PendingChange
+from system.runtime.observer import Observer
 from system.runtime.relay import Relay
 from system.runtime.service import PendingHandler, Service
 from system.runtime.transactions import Transactions, tell
@@ -38,19 +37,6 @@ DOUBTFUL_BATCHES = 20
 """For so many batches after an assignment or a race a repetition is looked for before it is done, and not only then."""
 
 
-@dataclass(slots=True)
-class _Flight:
-    """The batch between two polls."""
-
-    raws: list[Raw] = field(default_factory=list)
-    batches: list[Batch] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    outgoing: list[Outgoing] = field(default_factory=list)
-    change: PendingChange | None = None
-    transaction: str | None = None
-    times: Times = Times()  # noqa: RUF009 - an immutable tuple
-
-
 class Worker:
     """A member of a service's group. `run` returns the process's exit code: 0 after a stop, 1 when it must be
     restarted.
@@ -60,7 +46,7 @@ class Worker:
         self._service = service
         self._settings = settings
         self._observer = observer
-        self._flight = _Flight()
+        self._flight = Flight()
         self._failpoints = Failpoints(settings.crashes, observer, last_words=self._report)
         self._failpoints.passed("after-start")
         guarantee = settings.guarantee
@@ -133,14 +119,8 @@ class Worker:
             self._watermark.after_rebuild()
         if not raws:
             return self._settle()
-        flight = self._flight = _Flight(raws, times=Times(polled_ns=time.monotonic_ns()))
-        for raw in raws:
-            topic = raw.topic.removeprefix(self._settings.prefix)
-            check = self._service.check[topic]
-            batch, letters = decode(raw, decode_key=self._service.decode_key, check=check)
-            flight.letters += letters
-            if len(batch):
-                flight.batches.append(batch)
+        prefix = self._settings.prefix
+        self._flight = taken(raws, self._service, prefix=prefix, polled_ns=time.monotonic_ns())
         return Ended.DONE
 
     def _settle(self) -> Ended:
@@ -205,7 +185,7 @@ class Worker:
         """What is done again, and the batches behind it, may have been done before."""
         self._doubtful = DOUBTFUL_BATCHES
         if self._watermark is not None:
-            self._watermark.doubt(self._positions())
+            self._watermark.doubt(self._flight.positions())
 
     def _handle(self, batch: Batch) -> None:
         handler = self._service.handler
@@ -295,11 +275,7 @@ class Worker:
     def _finish_batch(self) -> None:
         flight = self._flight
         if self._watermark is not None and flight.change is not None:
-            self._watermark.finish_batch(flight.change, self._positions())
-
-    def _positions(self) -> dict[int, int]:
-        """Partition → the offset behind the batch, of a service that reads one topic."""
-        return {span.partition: span.last_offset + 1 for span in self._spans()}
+            self._watermark.finish_batch(flight.change, self._flight.positions())
 
     def _acknowledged(self) -> Ended:
         """The same as a step: a record of a transaction that failed can be sent again, after an abort."""
@@ -329,11 +305,11 @@ class Worker:
             if self._acknowledged() is not Ended.DONE:
                 return Ended.FAILED
         if not self._commit_is_due():
-            self._consumer.owe(self._spans())
+            self._consumer.owe(self._flight.spans())
             return Ended.SKIPPED
         self._committed_s = time.monotonic()
         try:
-            self._consumer.commit(self._spans())
+            self._consumer.commit(self._flight.spans())
         except CommitRefused as error:
             self._observer.event("commit-refused", reason=str(error))
             return Ended.FAILED
@@ -342,7 +318,7 @@ class Worker:
 
     def _offsets(self) -> Ended:
         assert self._transactions is not None
-        return self._transactions.send_offsets(self._spans(), self._consumer.group_metadata)
+        return self._transactions.send_offsets(self._flight.spans(), self._consumer.group_metadata)
 
     def _commit_transaction(self) -> Ended:
         assert self._transactions is not None
@@ -363,7 +339,7 @@ class Worker:
         if self._watermark is not None:
             self._watermark.settled(visible=False)
         self._doubt()
-        spans = self._spans()
+        spans = self._flight.spans()
         try:
             self._consumer.rewind(spans)
         except KafkaException as error:
@@ -374,16 +350,13 @@ class Worker:
             self._observer.event("redelivered", topic=topic, partitions=partitions)
         return Ended.DONE
 
-    def _spans(self) -> list[Span]:
-        return [span for raw in self._flight.raws for span in raw.spans()]
-
     def _report(self) -> None:
         flight = self._flight
         if not flight.raws:
             return
         generation = self._consumer.generation()
-        self._observer.batch(self._spans(), flight.times, generation=generation, transaction=flight.transaction)
-        self._flight = _Flight()
+        self._observer.batch(self._flight.spans(), flight.times, generation=generation, transaction=flight.transaction)
+        self._flight = Flight()
         self._doubtful = max(0, self._doubtful - 1)
         self._forget_decided()
 

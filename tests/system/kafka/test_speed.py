@@ -40,7 +40,7 @@ def unconnected(kernel: Kernel) -> Iterator[ColumnProducer]:
 
 def _bounded(benchmark: BenchmarkFixture, measured: Callable[[], object]) -> object:
     """So many rounds and no more: there are so many records, or there is so much room."""
-    return benchmark.pedantic(measured, rounds=ROUNDS)  # type: ignore[no-untyped-call]
+    return benchmark.pedantic(measured, rounds=ROUNDS)
 
 
 def test_murmur2_in_bulk(benchmark: BenchmarkFixture, kernel: Kernel) -> None:
