@@ -23,6 +23,9 @@ from bench.check import exit_code
 from bench.cluster import keeper
 from bench.cluster.errors import ServerUnavailable
 from bench.display import Display
+from bench.matrix.command import PROFILES as MATRIX_PROFILES
+from bench.matrix.command import MatrixOptions
+from bench.matrix.command import matrix as run_matrix
 from bench.measure import measure
 from bench.options import Options, UsageError, resolve
 from bench.raw import plan as raw_plan
@@ -195,6 +198,26 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
     drawn = secrets.randbelow(2**31) if seed is None else seed
     run_raw(RawOptions(seed=drawn, **typed), command=command_line(drawn), console=console)
     return 0
+
+
+@choreobench.command(epilog="Example: choreobench matrix crash --profile smoke")
+@click.argument("kind")
+@click.argument("scenario", default="checkout")
+@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(MATRIX_PROFILES)}.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1001), help="Makes every cell repeat.  [default: drawn]")
+@click.option(
+    "--only", metavar="CELL-PATTERN", help="Only cells of these names, such as 'idempotent.*'.  [default: all]"
+)
+@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
+@_cluster
+@click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
+def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
+    """Many small runs as one table. KIND: crash (every failpoint under every guarantee), guarantee (the price of
+    correctness) or kill (every broken system and corrupt recording before the checkers).
+
+    A sweep that was interrupted goes on where it ended when it is asked for again.
+    """
+    return run_matrix(MatrixOptions(**typed), command=command_line, console=console)
 
 
 def command_line(seed: int) -> str:

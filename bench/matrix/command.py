@@ -1,0 +1,201 @@
+"""`choreobench matrix`: plans the cells, sweeps them, and after each one writes `matrix.json`, at the end its page."""
+
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from rich.console import Console
+
+from bench.cluster.endpoints import Wanted, read_client_config
+from bench.matrix import crash, document, guarantee, kill
+from bench.matrix.cells import Cell, Claim, Result
+from bench.matrix.meter import Meter
+from bench.matrix.servers import Shared
+from bench.matrix.sweep import Results, results, sweep
+from bench.matrix.table import print_document
+from bench.matrix.trial import RUNS, damaged, ran
+from bench.options import UsageError, new_folder, one_of
+from bench.scenario import Scenario, scenarios
+from bench.stages import ReportFailed
+
+PROFILES: Final = ("smoke", "standard", "full")
+PAGE: Final = "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the three matrices: its cells, and what is said of their results."""
+
+    cells: Callable[..., list[Cell]]
+    judged: Callable[[Result, Scenario], Result]
+    claims: Callable[..., list[Claim]]
+    summary: Callable[..., Mapping[str, Any]]
+    shares_servers: bool = True
+
+
+def _as_it_is(result: Result, _scenario: Scenario) -> Result:
+    return result
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "crash": Kind(crash.cells, _as_it_is, crash.claims, crash.summary),
+    "guarantee": Kind(guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False),
+    "kill": Kind(kill.cells, kill.judged, kill.claims, kill.summary),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixOptions:
+    """The options as typed."""
+
+    kind: str
+    scenario: str
+    profile: str = "standard"
+    seed: int | None = None
+    only: str | None = None
+    out: Path = Path("runs")
+    bootstrap_servers: str | None = None
+    client_config: Path | None = None
+    dsn: str | None = None
+
+    def wanted(self) -> Wanted:
+        """The servers to start or to reach. Raises `UsageError` or `BadClientConfig`."""
+        if self.client_config is not None and self.bootstrap_servers is None:
+            raise UsageError("--client-config needs --bootstrap-servers: our own brokers take no other properties")
+        read_client_config(self.client_config)
+        return Wanted(bootstrap=self.bootstrap_servers, client_config=self.client_config, dsn=self.dsn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A matrix that is about to be swept."""
+
+    kind: Kind
+    scenario: Scenario
+    head: document.Heading
+    cells: Sequence[Cell]
+    folder: Path
+    command: str
+    wanted: Wanted
+
+
+def matrix(options: MatrixOptions, *, command: Callable[[int], str], console: Console) -> int:
+    """Sweeps, writes and prints; the exit code. What is interrupted keeps its finished cells, and goes on next time.
+
+    `command(seed)` is the line that repeats it. Raises `UsageError`, `BadClientConfig`, `ServerUnavailable`.
+    """
+    planned = _planned(options, command)
+    _tidy(planned)
+    there = len(results(planned.folder, planned.cells))
+    head = planned.head
+    console.print(
+        f"seed {head.seed} · matrix {head.kind} {head.profile} · {head.scenario} · {len(planned.cells)} cells"
+        + (f", {there} of them there already: goes on in {planned.folder}" if there else "")
+    )
+    _write(planned, results(planned.folder, planned.cells))
+    with ExitStack() as stack:
+        meter = stack.enter_context(Meter(console, planned=len(planned.cells), done=there))
+        shared = stack.enter_context(Shared(planned.wanted, logs=planned.folder / "logs"))
+        attempt = partial(_attempt, planned, shared, meter)
+        sweep(planned.folder, planned.cells, attempt, ended=partial(_write, planned))
+    content = orjson.loads((planned.folder / document.FILE).read_bytes())
+    page = render(planned.folder)
+    print_document(console, content)
+    console.print(f"page {page}")
+    return int(content["exit_code"])
+
+
+def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
+    """Everything that can be refused is refused here, before a folder is made."""
+    kind = KINDS[one_of("matrix", options.kind, list(KINDS))]
+    scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
+    one_of("profile", options.profile, PROFILES)
+    wanted = options.wanted()
+    seed = secrets.randbelow(2**31 - 1000) if options.seed is None else options.seed
+    head = document.heading(
+        kind=options.kind, scenario=scenario.name, profile=options.profile, seed=seed, only=options.only
+    )
+    _chosen(kind.cells(scenario, options.profile, seed=seed), options.only)
+    earlier = document.unfinished(options.out, head, seed_is_typed=options.seed is not None)
+    if earlier is not None:
+        folder, seed = earlier
+        head = replace(head, seed=seed)
+    else:
+        folder = new_folder(options.out, f"matrix-{head.kind}-{head.scenario}-{head.profile}-s{seed}")
+    cells = _chosen(kind.cells(scenario, options.profile, seed=seed), options.only)
+    return Sweep(
+        kind=kind, scenario=scenario, head=head, cells=cells, folder=folder, command=command(seed), wanted=wanted
+    )
+
+
+def _chosen(cells: Sequence[Cell], only: str | None) -> list[Cell]:
+    """The cells whose names match the pattern, and the clean runs whose recordings they damage. Raises `UsageError`."""
+    named = [cell for cell in cells if only is None or fnmatchcase(cell.name, only)]
+    if not named:
+        raise UsageError(f"--only {only}: matches no cell; legal: {', '.join(cell.name for cell in cells)}")
+    needed = {cell.name for cell in named} | {base for cell in named for base in cell.bases}
+    return [cell for cell in cells if cell.name in needed]
+
+
+def _tidy(planned: Sweep) -> None:
+    """Removes runs that no result names: of a sweep that a SIGKILL ended in the middle of a cell."""
+    named = {Path(one["run"]).name for one in results(planned.folder, planned.cells).values() if "run" in one}
+    for path in (planned.folder / RUNS).glob("*/"):
+        if path.name not in named and not path.is_symlink():
+            shutil.rmtree(path)
+
+
+def _attempt(planned: Sweep, shared: Shared, meter: Meter, cell: Cell, known: Results) -> Result:
+    meter.began(cell)
+    began = time.monotonic()
+    result = planned.kind.judged(_tried(planned, shared, cell, known), planned.scenario)
+    result = {**result, "took_s": round(time.monotonic() - began, 1)}
+    meter.ended(result)
+    return result
+
+
+def _tried(planned: Sweep, shared: Shared, cell: Cell, known: Results) -> Result:
+    if cell.options is not None:
+        wanted = shared.next() if planned.kind.shares_servers else planned.wanted
+        return ran(cell, cell.options, wanted, folder=planned.folder)
+    assert cell.corruption is not None
+    corruption = kill.corruption_of(planned.scenario, cell.corruption)
+    bases = [planned.folder / known[name]["run"] for name in cell.bases if known[name]["fate"] == "clean"]
+    return damaged(cell, corruption, bases, folder=planned.folder)
+
+
+def _write(planned: Sweep, known: Results) -> None:
+    found = [known[cell.name] for cell in planned.cells if cell.name in known]
+    head = planned.head
+    more: dict[str, Any] = {"seed": head.seed} if head.kind == "guarantee" else {}
+    claims = planned.kind.claims(found, **more, **({"profile": head.profile} if more else {}))
+    summary = planned.kind.summary(found, **more)
+    document.write_document(
+        planned.folder,
+        head,
+        found,
+        planned=len(planned.cells),
+        command=planned.command,
+        claims=claims,
+        summary=summary,
+    )
+
+
+def render(folder: Path) -> Path:
+    """`report.html` from `matrix.json`, in a process of its own: nothing here imports `reports`. Raises
+    `ReportFailed`."""
+    argv = [sys.executable, "-m", "reports.matrix", str(folder)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ReportFailed(f"no page of {folder}: {done.stderr.strip().splitlines()[-1:] or ['it said nothing']}")
+    return folder / PAGE
