@@ -159,14 +159,20 @@ def no_transaction_hangs(recording: Recording) -> Finding:
     found = breaches(recording, Subject("named_ends", place, "partition"), _STUCK)
     if not recording.has("ends"):
         return merged((found, _hidden(recording)))
-    known = {topic for (topic,) in recording.rows("SELECT DISTINCT name FROM named_ends")}
-    numbers = recording.rows("SELECT name, count(DISTINCT partition), count(*) FROM named_ends GROUP BY name")
-    wanted = max((count for _, count, _ in numbers), default=0)
-    partial = sorted(
-        {name for name, count, rows in numbers if not count == rows == wanted} | known ^ set(recording.topics())
-    )
+    partial = _partial_ends(recording)
     unknown = f"the ends of {', '.join(partial)} were not recorded, each once" if partial else None
     return Finding(found.examined, found.counts, found.anomalies, unknown=unknown)
+
+
+def _partial_ends(recording: Recording) -> list[str]:
+    """The topics of which not every partition has exactly one end."""
+    rows = recording.rows(
+        "SELECT name, count(DISTINCT partition), count(*), max(partition) FROM named_ends GROUP BY name"
+    )
+    ends = {name: last + 1 if distinct == count == last + 1 else 0 for name, distinct, count, last in rows}
+    topics = recording.topics()
+    used = {topic: recording.number(f'SELECT max(partition) + 1 FROM "topics/{topic}"') for topic in topics}
+    return sorted({*ends, *topics} - {topic for topic in topics if ends.get(topic, 0) >= max(used[topic], 1)})
 
 
 def _hidden(recording: Recording) -> Finding:
