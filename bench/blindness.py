@@ -8,13 +8,14 @@ recording as it stands. A checker is asked again only where it reads the changed
 import multiprocessing
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 import duckdb
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -46,7 +47,14 @@ CANNOT: Final[Mapping[tuple[str, str], str]] = {
     ("offsets", "committed"): "a sample between its neighbours is legal",
     ("offsets", "end"): "a sample of the end is a bound, not an equality",
     ("acks/", "error"): "a report without an error and a record that is there agree either way",
-    ("ends", "stable"): "only an end below the high watermark, or below what was acknowledged, is a claim",
+    ("offsets", "group"): "the group that a sample names is believed; its topic and partition are compared",
+    ("offsets", "topic"): "a running sample of another partition is legal where it lies between that one's",
+    ("offsets", "partition"): "a running sample of another partition is legal where it lies between that one's",
+    ("offsets", "phase"): "only samples at quiescence are claims",
+    (
+        "",
+        "transaction",
+    ): "which transaction a record belongs to is believed; a transaction all of whose records are there is legal",
     (EVENTS, ""): "events of processes and phases are for the measurements and the page; assignments are claims",
     (RUN, ""): "what was run is believed: nothing else records it",
     ("", "(row dropped)"): "a sample or an event that is not there leaves its neighbours legal",
@@ -74,6 +82,24 @@ class _Watched:
     def unregister(self, name: str) -> duckdb.DuckDBPyConnection:
         """As the connection does."""
         return self.db.unregister(name)
+
+
+@dataclass(slots=True)
+class _Taken(Mapping[str, Path | pa.Table]):
+    """Files that keep which of them were taken, in blocks, beside what statements name."""
+
+    files: Mapping[str, Path | pa.Table]
+    views: set[str] = field(default_factory=set)
+
+    def __getitem__(self, view: str) -> Path | pa.Table:
+        self.views.add(view)
+        return self.files[view]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +137,10 @@ def judge_of(folder: Path) -> Judge:
     for checker in checkers:
         recording = opened(content)
         watched = _Watched(recording.db)
-        shadow = replace(recording, db=cast(duckdb.DuckDBPyConnection, watched))
+        taken = _Taken(content.files)
+        shadow = replace(recording, db=cast(duckdb.DuckDBPyConnection, watched), files=taken)
         answers[checker.name] = _answer(checker, shadow)
-        reads[checker.name] = _read(content, watched.statements, checker)
+        reads[checker.name] = _named(content, watched.statements) | taken.views
         recording.close()
     return Judge(content, checkers, answers, reads)
 
@@ -126,7 +153,7 @@ def _answer(checker: Checker, recording: Recording) -> Answer:
     return judgement.verdict.name, tuple(sorted(finding.counts.items()))
 
 
-def _read(content: Content, statements: list[str], checker: Checker) -> frozenset[str]:
+def _named(content: Content, statements: list[str]) -> frozenset[str]:
     """The files that the statements of a checker name. Events and run.json decide what is tolerated, so all read
     them."""
     text = "\n".join(statements)
@@ -134,10 +161,7 @@ def _read(content: Content, statements: list[str], checker: Checker) -> frozense
     named = {view for view in content.files if f'"{view}"' in text}
     joined = {view for view in content.files if view.partition("/")[0] in words & {"journal", "acks"}}
     bare = {view for view in content.files if view in words & {"operations", "offsets", "ends"}}
-    # These two take the records of a topic in blocks, and no statement of theirs names it.
-    blocks = checker.name in ("both_readers_saw_the_same", "keys_keep_their_partition")
-    topics = {view for view in content.files if view.startswith("topics/")} if blocks else set()
-    return frozenset(named | joined | bare | topics | {EVENTS, RUN})
+    return frozenset(named | joined | bare | {EVENTS, RUN})
 
 
 _OWN: dict[str, Judge] = {}

@@ -127,7 +127,7 @@ def _byte(text: bytes, chance: random.Random) -> bytes:
 
 
 def _item(values: list[Any], chance: random.Random) -> list[Any]:
-    return values[:-1] if values else []
+    return values[:-1] if values else [{"key": "x", "value": b"x"}]
 
 
 def _entry(values: dict[str, Any], chance: random.Random) -> dict[str, Any]:

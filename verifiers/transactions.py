@@ -10,7 +10,6 @@ from typing import Final
 
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.coverage import cover, covered
-from verifiers.dead_letters import SUFFIX
 from verifiers.ordering import load_spans
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
@@ -160,15 +159,20 @@ def no_transaction_hangs(recording: Recording) -> Finding:
     found = breaches(recording, Subject("named_ends", place, "partition"), _STUCK)
     if not recording.has("ends"):
         return merged((found, _hidden(recording)))
-    known = {topic for (topic,) in recording.rows("SELECT DISTINCT name FROM named_ends")}
-    numbers = recording.rows("SELECT name, count(DISTINCT partition), count(*) FROM named_ends GROUP BY name")
-    wanted = max((count for _, count, _ in numbers), default=0)
-    # Dead letters are few and have partitions of their own number.
-    short = {name for name, count, _ in numbers if count < (1 if name.endswith(SUFFIX) else wanted)}
-    twice = {name for name, count, rows in numbers if count != rows}
-    partial = sorted(short | twice | known ^ set(recording.topics()))
+    partial = _partial_ends(recording)
     unknown = f"the ends of {', '.join(partial)} were not recorded, each once" if partial else None
     return Finding(found.examined, found.counts, found.anomalies, unknown=unknown)
+
+
+def _partial_ends(recording: Recording) -> list[str]:
+    """The topics of which not every partition has exactly one end."""
+    rows = recording.rows(
+        "SELECT name, count(DISTINCT partition), count(*), max(partition) FROM named_ends GROUP BY name"
+    )
+    ends = {name: last + 1 if distinct == count == last + 1 else 0 for name, distinct, count, last in rows}
+    topics = recording.topics()
+    used = {topic: recording.number(f'SELECT max(partition) + 1 FROM "topics/{topic}"') for topic in topics}
+    return sorted({*ends, *topics} - {topic for topic in topics if ends.get(topic, 0) >= max(used[topic], 1)})
 
 
 def _hidden(recording: Recording) -> Finding:

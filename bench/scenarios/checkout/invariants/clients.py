@@ -28,6 +28,8 @@ _ANSWERS: Final = (
         "outcome <> 'info' AND tr IS NOT NULL AND pay_n + dec_n = 0",
         "concat('tr# ', tr, ' was never asked for')",
     ),
+    Rule(_MISMATCH, "asked_for <> entity", "concat('the request is about order ', asked_for)"),
+    Rule("causal-violation", "acknowledged_ns > 0 AND acknowledged_ns < sent_ns", "'acknowledged before it was sent'"),
     Rule("causal-violation", "completed_ns > 0 AND completed_ns < sent_ns", "'completed before it was sent'"),
 )
 _ORDERS: Final = (

@@ -109,6 +109,7 @@ def load_checkout_operations(recording: Recording) -> None:
     recording.once(
         "checkout_operations",
         """SELECT operation, entity::VARCHAR AS entity, outcome::VARCHAR AS outcome, sent_ns, completed_ns,
+                  split_part(request, '/', -1) AS asked_for, acknowledged_ns,
                   try_cast(nullif(regexp_extract(response, '"tr": ?([0-9]+)', 1), '') AS INT) AS tr
            FROM operations WHERE kind = 'checkout'""",
     )
