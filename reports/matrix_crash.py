@@ -31,7 +31,7 @@ def crash_sections(document: Mapping[str, Any]) -> dict[str, Any]:
         "columns": columns,
         "grid": [(row, [at.get((row, column)) for column in columns]) for row in rows],
         "observed": _observed(document["observed"]),
-        "recoveries": [(one["column"], one["row"], crash) for one in cells for crash in one["recovery"]],
+        "recoveries": [(one["column"], crash) for one in cells for crash in one["recovery"]],
     }
 
 

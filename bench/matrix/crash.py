@@ -103,7 +103,7 @@ def _all_struck(results: Sequence[Result]) -> Claim:
 
 def _shown(guarantee: str, results: Sequence[Result]) -> Claim:
     done, kinds = MUST_SHOW[guarantee]
-    seen = {kind: count for kind, count in observed(results)[guarantee].items() if kind in kinds}
+    seen = {kind: count for kind, count in observed(results)[guarantee].items() if count and kind in kinds}
     sentence = f"{guarantee} {done} something, so that the harness can see it"
     found = ", ".join(f"{kind} ×{count:,}" for kind, count in seen.items())
     return Claim(sentence, found or f"nothing was {done}: the harness is blind", HELD if seen else UNKNOWN, 2)

@@ -13,6 +13,7 @@ from bench.cluster.endpoints import Wanted
 from bench.corrupt import Corruption, Unfit, corrupted
 from bench.display import Display
 from bench.matrix.cells import Cell, Result, repeating
+from bench.matrix.recovered import recoveries
 from bench.measure.files import json_object
 from bench.options import Options, resolve
 from bench.stages import run_all
@@ -58,7 +59,7 @@ def of_run(cell: Cell, run_folder: Path, verdicts: Verdicts, *, folder: Path) ->
         "disturbances": len(verdicts["disturbances"]),
         "findings": [row for checker in verdicts["checkers"] for row in _counted(checker)],
         "examined": {checker["checker"]: _examined(checker["examined"]) for checker in verdicts["checkers"]},
-        "recovery": [_recovered(one) for one in measured.get("recovery") or ()],
+        "recovery": recoveries(run_folder),
         "figures": {
             "sagas_per_s": (measured.get("sagas") or {}).get("sagas_per_s"),
             **{name: measured.get(name) for name in FIGURES},
@@ -128,10 +129,3 @@ def _finding(checker: str, kind: str, count: int, *, tolerated: bool, entities: 
 def _examined(examined: Mapping[str, int]) -> int:
     """The largest class of things that were looked at; a sum would count an order and its rows twice."""
     return max(examined.values(), default=0)
-
-
-def _recovered(one: Mapping[str, Any]) -> dict[str, Any]:
-    """`recovery_ms`: from the fault until each partition of the service had a new commit; None where none is known."""
-    commits = one.get("first_commit_ms") or {}
-    kept = ("fault", "process", "ready_ms", "unavailability_ms", "redelivered_records", "unknown_operations")
-    return {**{name: one.get(name) for name in kept}, "recovery_ms": max(commits.values(), default=None)}

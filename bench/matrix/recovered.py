@@ -1,0 +1,59 @@
+"""How long each crash of a run was felt: from the death until every partition of the service had a new commit.
+
+The report of a run closes the window of a fault with the next one, whoever it strikes. Here several services die in one
+run on purpose, so that the window of a crash is open until the same process dies again.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from bench.measure.files import events
+
+Crash = dict[str, Any]
+"""`failpoint`, `process`, `ready_ms` (its next life was ready), `recovery_ms` (None: no new commit), `partitions` (that
+had one)."""
+
+
+def recoveries(run_folder: Path) -> list[Crash]:
+    """Every failpoint that was reached, in time order."""
+    happened = events(run_folder)
+    struck = [row for row in happened if row["event"] == "failpoint-reached"]
+    return [_crash(run_folder, row, happened, struck) for row in struck]
+
+
+def _crash(run_folder: Path, row: Crash, happened: Sequence[Crash], struck: Sequence[Crash]) -> Crash:
+    began, process = int(row["monotonic_ns"]), str(row["process"])
+    again = [int(one["monotonic_ns"]) for one in struck if one["process"] == process]
+    until = min((at for at in again if at > began), default=2**62)
+    ready = [
+        int(one["monotonic_ns"]) - began
+        for one in happened
+        if one["event"] == "process-ready" and one["process"] == process and began < int(one["monotonic_ns"]) < until
+    ]
+    firsts = sorted(_firsts(run_folder, process, began, until))
+    return {
+        "failpoint": row["failpoint"],
+        "process": process,
+        "ready_ms": ready[0] / 1e6 if ready else None,
+        "recovery_ms": (firsts[-1] - began) / 1e6 if firsts else None,
+        "partitions": len(firsts),
+    }
+
+
+def _firsts(run_folder: Path, process: str, began: int, until: int) -> Iterator[int]:
+    """When each partition of the service had its first new commit; of the driver, when it first sent again."""
+    service = process.rpartition("-")[0]
+    journals = sorted(str(path) for path in (run_folder / "journal").glob(f"{service}-*.parquet")) if service else []
+    if journals:
+        query = """SELECT min(committed_ns) FROM read_parquet(?)
+                   WHERE committed_ns > ? AND committed_ns < ? GROUP BY topic, partition"""
+        source: object = journals
+    else:
+        query = "SELECT min(sent_ns) FROM read_parquet(?) WHERE sent_ns > ? AND sent_ns < ?"
+        source = str(run_folder / "operations.parquet")
+    with duckdb.connect(":memory:") as db:
+        rows = db.execute(query, [source, began, until]).fetchall()
+    return (int(at) for (at,) in rows if at is not None)
