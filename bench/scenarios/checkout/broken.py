@@ -105,7 +105,7 @@ def _compensation_never(outcomes: Batch, db: Transaction, pending: Pending) -> R
 
 
 def _watermark_never_moves(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
-    """Keeps every finished transaction for half-finished: L is compared with the wrong thing and stays where it was."""
+    """Keeps every finished transaction for half-finished, and takes none for decided: L stays where it was."""
     right = order(outcomes, db, pending)
     assert right.change is not None
     return replace(right, change=PendingChange(right.change.opened, [], []))
@@ -250,7 +250,7 @@ BROKEN: Mapping[str, Broken] = MappingProxyType(
         "watermark-never-moves": Broken(
             story="order never takes a finished transaction out of its half-finished ones",
             caught_by=("pinned-watermark",),
-            services=_with("order", handle=_watermark_never_moves),
+            services=_with("order", handle=_watermark_never_moves, decided=_nothing_decided),
         ),
         "other-partitioner": Broken(
             story="pay's producer spreads keys by another hash: the two outcomes of an order never meet",
