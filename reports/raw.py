@@ -130,7 +130,7 @@ def _busy(busy: Mapping[str, Any] | None) -> str:
     """`application 0.5, client 0.6, broker 0.9, machine 1.9 of 2 cores`."""
     if busy is None:
         return ""
-    names = (("application", "application_thread"), ("client", "client_thread"), ("broker", "broker"))
+    names = (("application", "application"), ("client", "client_thread"), ("broker", "broker"))
     shown = [f"{text} {busy[name]:.2f}" for text, name in names if busy[name] is not None]
     return f"{', '.join(shown)}, machine {busy['machine']:.2f} of {busy['cores']:g} cores"
 

@@ -27,7 +27,8 @@ END_TO_END: Final = "EndToEndLatency"
 
 @dataclass(frozen=True)
 class Contender:
-    """`share` of the cell's records is enough for a contender that is slow. `base_only`: not in varied cells.
+    """`share` of the cell's records is enough for a contender that is slow; one that has no warm-up of its own and
+    needs one gets more. `base_only`: not in varied cells.
 
     `is_extra`: a Java tool that a sketch can do without; each costs it the start of a JVM a round.
     """
@@ -89,15 +90,15 @@ def _java(cell: Cell, tools: Tools) -> tuple[Contender, ...]:
     tool = partial(Contender, base_only=True, is_java=True)
     match cell.workload:
         case "produce" if cell.is_base:
-            as_it_comes = tool(PRODUCER_AS_IT_COMES, tools.produce_as_it_comes, share=0.4, is_extra=True)
+            as_it_comes = tool(PRODUCER_AS_IT_COMES, tools.produce_as_it_comes, share=0.2, is_extra=True)
             return (tool(PRODUCER_PERFORMANCE, tools.produce, share=0.4), as_it_comes)
         case "produce":
             return (tool(PRODUCER_PERFORMANCE, tools.produce, share=0.4),)
         case "consume":
-            return (tool(CONSUMER_PERFORMANCE, tools.consume),)
+            return (tool(CONSUMER_PERFORMANCE, tools.consume, share=2.0),)
         case "produce+consume":
             return ()
         case "transactional":
-            return (tool(PRODUCER_PERFORMANCE, tools.transactional, share=0.4, is_extra=True),)
+            return (tool(PRODUCER_PERFORMANCE, tools.transactional, share=0.2, is_extra=True),)
         case "round-trip":
             return (tool(END_TO_END, tools.round_trip, is_extra=True),)

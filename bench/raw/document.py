@@ -120,7 +120,7 @@ def _contender(cell: Cell, measured: Measured, *, seed: int) -> dict[str, Any]:
 
 def _busy(found: Sequence[Busy]) -> dict[str, float | None]:
     """The median of each share over the rounds."""
-    names = ("application_thread", "client_thread", "broker_thread", "broker", "machine")
+    names = ("application", "client_thread", "broker_thread", "broker", "machine")
     columns = {name: [getattr(one, name) for one in found] for name in names}
     medians = {name: None if None in column else float(np.median(column)) for name, column in columns.items()}
     return {**medians, "cores": float(found[0].cores)}

@@ -11,7 +11,7 @@ from bench.raw.payloads import Payloads
 from bench.raw.plan import Cell
 from bench.raw.site import Sample, Site, Stand, stand
 
-WARM_UP_ROUNDS: Final = 2
+WARM_UP_ROUNDS: Final = 4
 
 Tell = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def measure(site: Site, cell: Cell, who: Sequence[Contender], size: Size, *, see
     if cell.workload == "consume":
         # A log that stands still can be read by all: the very same bytes for everybody.
         with stand(site, cell, payloads) as at:
-            at.require_stored(ours.produce(at, size.records).stored)
+            at.require_stored(ours.produce(at, max(_records(one, size) for one in who)).stored)
             _go_round(found, size, lambda one: one.measure(at, _records(one, size)), tell)
     else:
         _go_round(found, size, lambda one: _alone(site, cell, payloads, one, _records(one, size)), tell)

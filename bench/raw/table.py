@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 132
+WIDTH = 154
 """Of tables that go to a file; on a terminal they have the terminal's."""
 VERDICT_STYLES = {"reached": "green", "not reached": "red", "undecided": "yellow"}
 

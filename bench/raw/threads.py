@@ -1,7 +1,8 @@
 """Who was busy in a window: the application's thread, librdkafka's threads, or the broker.
 
 A thread can use one core and no more, so a party is saturated when its busiest thread is; that is what names a
-bottleneck. Times are the kernel's, in steps of 10 ms. librdkafka's threads carry names that begin with `rdk:`.
+bottleneck. The application's threads count together, as the interpreter lets one of them run at a time. Times are the
+kernel's, in steps of 10 ms. librdkafka's threads carry names that begin with `rdk:`.
 """
 
 import os
@@ -21,12 +22,12 @@ IDLE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Cores used in a window: of each party by its busiest thread, and of broker and machine in all.
+    """Cores used in a window: by the application, by the busiest thread of client and broker, by broker and machine.
 
     None where the broker is not on this machine.
     """
 
-    application_thread: float
+    application: float
     client_thread: float
     broker_thread: float | None
     broker: float | None
@@ -61,8 +62,8 @@ class Watch:
         own = [(name, spent - begin.own.get(tid, (name, 0.0))[1]) for tid, (name, spent) in end.own.items()]
         broker = [spent - begin.broker.get(tid, 0.0) for tid, spent in end.broker.items()]
         return Busy(
-            application_thread=_most(own, client=False) / window_s,
-            client_thread=_most(own, client=True) / window_s,
+            application=sum(spent for name, spent in own if not name.startswith(CLIENT_PREFIX)) / window_s,
+            client_thread=max((spent for name, spent in own if name.startswith(CLIENT_PREFIX)), default=0.0) / window_s,
             broker_thread=max(broker) / window_s if broker else None,
             broker=sum(broker) / window_s if broker else None,
             machine=(end.machine_s - begin.machine_s) / window_s,
@@ -80,15 +81,11 @@ def bottleneck(busy: Busy) -> str:
 
     Where all cores are taken and yet nobody has one for itself, it is who used the most.
     """
-    shares = {APPLICATION: busy.application_thread, CLIENT: busy.client_thread, BROKER: busy.broker_thread or 0.0}
+    shares = {APPLICATION: busy.application, CLIENT: busy.client_thread, BROKER: busy.broker_thread or 0.0}
     if max(shares.values()) < SATURATED and busy.is_machine_saturated and busy.broker is not None:
         shares[BROKER] = busy.broker
     name = max(shares, key=lambda party: shares[party])
     return name if shares[name] >= IDLE else NONE
-
-
-def _most(threads: list[tuple[str, float]], *, client: bool) -> float:
-    return max((spent for name, spent in threads if name.startswith(CLIENT_PREFIX) == client), default=0.0)
 
 
 def _threads(pid: int) -> dict[int, float]:
