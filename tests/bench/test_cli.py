@@ -59,6 +59,11 @@ from bench.waiting import wait_until
         ),
         (["run", "checkout", "--out", "/proc/none"], "--out /proc/none", "can be written"),
         (["bench", "--profile", "huge"], "'huge'", "smoke, standard, full"),
+        (["matrix", "frob"], "matrix 'frob'", "crash, guarantee, kill"),
+        (["matrix", "crash", "nosuch"], "nosuch", "checkout"),
+        (["matrix", "kill", "--profile", "huge"], "'huge'", "smoke, standard, full"),
+        (["matrix", "kill", "--only", "nope*"], "nope*", "recording.credit-changed"),
+        (["matrix", "crash", "--client-config", "x"], "--client-config", "--bootstrap-servers"),
         (["check", "/none"], "/none", "run folder"),
         (["report", "/none"], "/none", "run folder"),
     ],
@@ -66,7 +71,11 @@ from bench.waiting import wait_until
 def test_bad_usage_exits_64_and_names_what_is_legal(
     arguments: list[str], named: str, legal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = [] if "--out" in arguments or arguments[0] not in ("run", "bench") else ["--out", str(tmp_path / "runs")]
+    out = (
+        []
+        if "--out" in arguments or arguments[0] not in ("run", "bench", "matrix")
+        else ["--out", str(tmp_path / "runs")]
+    )
     assert main([*arguments, *out]) == 64
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
@@ -97,7 +106,7 @@ def test_a_truncated_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_every_command_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "check", "report", "list", "up", "down", "status", "bench"):
+    for command in ("run", "check", "report", "list", "up", "down", "status", "bench", "matrix"):
         assert main([command, "--help"]) == 0
         assert f"Example: choreobench {command}" in capsys.readouterr().out
 
