@@ -64,6 +64,11 @@ from bench.waiting import wait_until
         (["raw", "--seed", "x"], "'x'", "--help"),
         (["raw", "--client-config", "x"], "--client-config", "--bootstrap-servers"),
         (["raw", "--out", "/proc/none"], "--out /proc/none", "can be written"),
+        (["matrix", "frob"], "matrix 'frob'", "crash, guarantee, kill"),
+        (["matrix", "crash", "nosuch"], "nosuch", "checkout"),
+        (["matrix", "kill", "--profile", "huge"], "'huge'", "smoke, standard, full"),
+        (["matrix", "kill", "--only", "nope*"], "nope*", "recording.credit-changed"),
+        (["matrix", "crash", "--client-config", "x"], "--client-config", "--bootstrap-servers"),
         (["check", "/none"], "/none", "run folder"),
         (["report", "/none"], "/none", "run folder"),
     ],
@@ -72,7 +77,9 @@ def test_bad_usage_exits_64_and_names_what_is_legal(
     arguments: list[str], named: str, legal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = (
-        [] if "--out" in arguments or arguments[0] not in ("run", "bench", "raw") else ["--out", str(tmp_path / "runs")]
+        []
+        if "--out" in arguments or arguments[0] not in ("run", "bench", "matrix", "raw")
+        else ["--out", str(tmp_path / "runs")]
     )
     assert main([*arguments, *out]) == 64
     error = capsys.readouterr().err
@@ -104,7 +111,7 @@ def test_a_truncated_run_json_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_every_command_has_an_example_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "check", "report", "list", "up", "down", "status", "bench", "raw"):
+    for command in ("run", "check", "report", "list", "up", "down", "status", "bench", "raw", "matrix", "blindness"):
         assert main([command, "--help"]) == 0
         assert f"Example: choreobench {command}" in capsys.readouterr().out
 
