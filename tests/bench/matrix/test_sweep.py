@@ -58,7 +58,7 @@ def written(folder: Path, *, planned: int, head: Heading = HEAD) -> Path:
 
 
 def heading(**changed: object) -> Heading:
-    return Heading(**{**{name: getattr(HEAD, name) for name in Heading.__slots__}, **changed})  # type: ignore[arg-type]
+    return Heading(**{**{name: getattr(HEAD, name) for name in Heading.__slots__}, **changed})
 
 
 def test_only_an_unfinished_sweep_of_the_same_cells_and_code_is_gone_on_with(tmp_path: Path) -> None:
