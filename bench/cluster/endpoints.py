@@ -12,7 +12,8 @@ from system.kafka.config import BadClientConfig, refuse_reserved
 class Wanted:
     """Which servers to use: those that are named (`bootstrap`, `dsn`), and new ones for what is not.
 
-    Ports of None are chosen freely; three brokers take `kafka_port` and the two that follow.
+    Ports of None are chosen freely; three brokers take `kafka_port` and the two that follow. Without `database` nobody
+    starts a PostgreSQL.
     """
 
     brokers: int = 1
@@ -22,6 +23,7 @@ class Wanted:
     client_config: Path | None = None
     dsn: str | None = None
     idle_in_transaction_ms: int = 0
+    database: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Endpoints:
     """The servers of a run, proven to serve.
 
     `client`: librdkafka properties for every client besides `bootstrap.servers` (SASL, TLS). `pids`: server → process
-    id of those that were started here (`broker-1` …, `postgres`). `folders`: server → its data folder. `owned`: both
-    Kafka and PostgreSQL were started here.
+    id of those that were started here (`broker-1` …, `postgres`). `folders`: server → its data folder. `owned`: all of
+    them were started here. `dsn` is empty where no database was wanted.
     """
 
     bootstrap: str

@@ -32,8 +32,8 @@ def cluster(
     """
     wanted = wanted or Wanted()
     client = _reach(wanted)
-    if wanted.bootstrap is not None and wanted.dsn is not None:
-        yield Endpoints(bootstrap=wanted.bootstrap, client=client, dsn=wanted.dsn)
+    if wanted.bootstrap is not None and (wanted.dsn is not None or not wanted.database):
+        yield Endpoints(bootstrap=wanted.bootstrap, client=client, dsn=wanted.dsn or "")
         return
     with workspace(folder) as data, _running() as running:
         yield start_servers(Start(wanted, client, data, logs.absolute(), running, say), stop=stop_all)

@@ -98,7 +98,7 @@ def _choose(wanted: Wanted, place: Path) -> _Servers:
         java, jars = find_java(), kafka_jars(cache_folder())
         nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place)
         brokers = kafka.Brokers(nodes, java.program, tuple(jars))
-    if wanted.dsn is None:
+    if wanted.dsn is None and wanted.database:
         named = wanted.postgres_port
         port = free_ports(1)[0] if named is None else require_free(named, server="PostgreSQL")
         database = postgres.prepare(place / postgres.NAME, port)
@@ -141,5 +141,5 @@ def _endpoints(start: Start, servers: _Servers) -> Endpoints:
         dsn=database.dsn if database else start.wanted.dsn or "",
         processes=tuple(start.running),
         folders=folders,
-        owned=bool(brokers and database),
+        owned=bool(brokers and (database or not start.wanted.database)),
     )

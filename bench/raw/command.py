@@ -50,7 +50,7 @@ class RawOptions:
         if self.client_config is not None and self.bootstrap_servers is None:
             raise UsageError("--client-config needs --bootstrap-servers: our own broker takes no other properties")
         read_client_config(self.client_config)
-        return Wanted(bootstrap=self.bootstrap_servers, client_config=self.client_config)
+        return Wanted(bootstrap=self.bootstrap_servers, client_config=self.client_config, database=False)
 
 
 def raw(options: RawOptions, *, command: str, console: Console) -> Path:
@@ -118,6 +118,5 @@ def _tools(wanted: Wanted) -> Tools | None:
 
 def _environment(endpoints: Endpoints, tools: Tools | None) -> dict[str, object]:
     version = kafka_version(locked()) if endpoints.pids.get("broker-1") else None
-    found = environment(dsn=endpoints.dsn, kafka_version=version)
-    kept = {name: value for name, value in found.items() if not name.startswith(("postgresql", "psycopg"))}
-    return {**kept, "client_kernel": kernel_kind(), "java": tools.version if tools else None}
+    found = environment(dsn=None, kafka_version=version)
+    return {**found, "client_kernel": kernel_kind(), "java": tools.version if tools else None}

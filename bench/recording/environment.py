@@ -33,9 +33,9 @@ class Checkout(NamedTuple):
     dirty: bool | None
 
 
-def environment(*, dsn: str, kafka_version: str | None = None) -> dict[str, Any]:
+def environment(*, dsn: str | None, kafka_version: str | None = None) -> dict[str, Any]:
     """All of it but the checkout; `kafka_version` from `kafka_version_of` or the cluster's maker, None = unknown
-    (foreign brokers).
+    (foreign brokers). Without a `dsn` nothing is said of PostgreSQL.
 
     Raises `RecordingFailed` when PostgreSQL does not answer.
     """
@@ -45,7 +45,7 @@ def environment(*, dsn: str, kafka_version: str | None = None) -> dict[str, Any]
         "librdkafka": confluent_kafka.libversion()[0],
         **{package.replace("-", "_"): _version(package) for package in PACKAGES},
         "kafka": kafka_version,
-        **_database(dsn),
+        **(_database(dsn) if dsn is not None else {}),
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "cpu_model": _cpu_model(),

@@ -86,6 +86,12 @@ def test_three_brokers_hold_three_copies(three_brokers: Endpoints, prefix: str) 
     assert round_trip(three_brokers.bootstrap, f"{prefix}trip", 3) == b"there and back"
 
 
+def test_without_a_database_none_is_started(cluster: Endpoints, tmp_path: Path, data: Path) -> None:
+    wanted = Wanted(bootstrap=cluster.bootstrap, database=False)
+    with start_cluster(wanted, logs=tmp_path / "logs", folder=data) as reached:
+        assert (reached.pids, reached.dsn) == ({}, "")
+
+
 def test_a_second_cluster_stands_beside_the_first_and_ends_alone(
     cluster: Endpoints, tmp_path: Path, data: Path
 ) -> None:

@@ -43,7 +43,7 @@ def test_a_run_leaves_its_figures_and_its_page_and_no_topic(
     arguments = ["--profile", "smoke", "--only", "consume", "--seed", "5", "--out", str(tmp_path)]
     assert main(["raw", *arguments, "--bootstrap-servers", cluster.bootstrap]) == 0
     (folder,) = tmp_path.iterdir()
-    assert {path.name for path in folder.iterdir()} == {"raw.json", "raw.html", "logs"}
+    assert {path.name for path in folder.iterdir()} == {"raw.json", "raw.html"}
     document = orjson.loads((folder / "raw.json").read_bytes())
     assert document["seed"] == 5
     names = [one["name"] for one in document["cells"][0]["contenders"]]
