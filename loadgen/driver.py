@@ -48,7 +48,7 @@ class Plan:
     """When to drive what. `intended_ns` are offsets from the start, rising; None closes the loop.
 
     A closed loop keeps `window` operations outstanding. Outcomes are waited for `drain_deadline_s` at the end, and
-    `stop_deadline_s` after a stop.
+    `stop_deadline_s` after a stop. `pause(stop, seconds)` passes the time until the next operation is due.
     """
 
     intended_ns: NDArray[np.int64] | None
@@ -57,6 +57,7 @@ class Plan:
     tick_s: float = 0.002
     drain_deadline_s: float = 60.0
     stop_deadline_s: float = 2.0
+    pause: Callable[[threading.Event, float], object] = threading.Event.wait
 
 
 def drive(
@@ -144,7 +145,7 @@ class _Drive:
             self._hand_over(min(due, self.sent + max(0, room)), now_ns, announce)
             if self.sent < total:
                 ahead_s = (int(intended_ns[self.sent]) - time.monotonic_ns()) / 1e9
-                self.stop.wait(max(self.plan.tick_s, ahead_s))
+                self.plan.pause(self.stop, max(self.plan.tick_s, ahead_s))
 
     def _keep_window(self, announce: Callable[[str], None]) -> None:
         total, refill = len(self.history), max(1, self.plan.window // 8)

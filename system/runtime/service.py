@@ -74,7 +74,7 @@ class Service:
     """A consumer group `name` over `topics`, with the schema `name` in the database.
 
     `decode_key` and `check` raise ValueError on a record that fails its schema; the message is the reason in its dead
-    letter. `producer` are properties that differ from the house's (a wrong system's only).
+    letter. `producer` and `consumer` are properties that differ from the house's (a wrong system's only).
     """
 
     name: str
@@ -83,3 +83,4 @@ class Service:
     check: Mapping[str, Callable[[Json], None]]
     handler: InboxHandler | PendingHandler
     producer: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    consumer: Mapping[str, str | int | float | bool] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from system.kafka.batch import Batch, Outgoing
 from system.kafka.consumer import CommitRefused, GroupConsumer
-from system.kafka.producer import BatchProducer, Unacknowledged
+from system.kafka.producer import Unacknowledged
 from system.runtime.decoding import DEAD_LETTER_SUFFIX
 from system.runtime.effects import apply_always, apply_once
 from system.runtime.failpoints import Failpoints
@@ -22,7 +22,6 @@ from system.runtime.flight import Flight, taken
 from system.runtime.guarantees import Ended, Position, Step, advance, next_step
 from system.runtime.low_watermark import LowWatermark
 from system.runtime.observer import Observer
-from system.runtime.relay import Relay
 from system.runtime.service import PendingHandler, Service
 from system.runtime.transactions import Transactions, tell
 from system.runtime.worker_config import WorkerConfig
@@ -47,14 +46,14 @@ class Worker:
         self._settings = settings
         self._observer = observer
         self._flight = Flight()
-        self._failpoints = Failpoints(settings.crashes, observer, last_words=self._report)
+        self._failpoints = Failpoints(settings.crashes, observer, self._report, strike=settings.strike)
         self._failpoints.passed("after-start")
         guarantee = settings.guarantee
-        self._producer = BatchProducer(settings.producer(service))
+        self._producer = settings.open_producer(settings.producer(service))
         self._transactions = (
             Transactions(self._producer, settings.client_id, observer) if guarantee.transactions else None
         )
-        self._relay = Relay(settings.prefix) if guarantee.outbox else None
+        self._relay = settings.open_relay(settings.prefix) if guarantee.outbox else None
         self._db = self._settings.connect(self._service)
         handler = service.handler
         self._watermark = (

@@ -1,11 +1,13 @@
 """What a worker is given, and the clients that follow from it: a consumer, a producer and a connection a process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from system.kafka import config
-from system.runtime.failpoints import Crash
+from system.kafka.producer import BatchProducer
+from system.runtime.failpoints import Crash, die
 from system.runtime.guarantees import Guarantee
+from system.runtime.relay import Relay
 from system.runtime.service import Service
 from system.runtime.transactions import TIMEOUT_MS
 from system.store import postgres
@@ -16,7 +18,7 @@ RECORDS_MAX = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group.
+    and group. `open_producer`, `open_relay` and `strike` (what a crash is) are pieces that a wrong system replaces.
     """
 
     name: str
@@ -27,6 +29,9 @@ class WorkerConfig:
     session_timeout_ms: int = 6000
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
+    open_producer: Callable[[config.Properties], BatchProducer] = BatchProducer
+    open_relay: Callable[[str], Relay] = Relay
+    strike: Callable[[Callable[[], None]], None] = die
 
     @property
     def client_id(self) -> str:
@@ -42,12 +47,13 @@ class WorkerConfig:
 
     def member(self, service: Service) -> config.Properties:
         """A member of the service's group."""
-        return config.member(
+        plain = config.member(
             self.connection,
             client_id=self.client_id,
             group=self.prefix + service.name,
             session_timeout_ms=self.session_timeout_ms,
         )
+        return {**plain, **service.consumer}
 
     def connect(self, service: Service) -> postgres.Transaction:
         """A connection to the service's schema. Raises psycopg.OperationalError."""

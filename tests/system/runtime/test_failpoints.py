@@ -2,7 +2,8 @@
 
 import pytest
 
-from system.runtime.failpoints import BadFaultPlan, Crash, parse
+from system.runtime.failpoints import BadFaultPlan, Crash, Failpoints, parse
+from system.runtime.observer import NullObserver
 
 
 def test_a_plan_is_none_or_crashes_joined_by_plus() -> None:
@@ -19,3 +20,14 @@ def test_a_plan_is_none_or_crashes_joined_by_plus() -> None:
 def test_anything_else_is_refused_in_one_line(plan: str) -> None:
     with pytest.raises(BadFaultPlan, match="crash:SERVICE@POINT#N"):
         parse(plan)
+
+
+def test_a_crash_strikes_at_its_passing_once() -> None:
+    struck: list[int] = []
+    passing = 0
+    armed = [Crash("pay", "after-state", 3)]
+    failpoints = Failpoints(armed, NullObserver(), strike=lambda _last_words: struck.append(passing))
+    for passing in range(1, 6):  # noqa: B007 - the strike reads it
+        failpoints.passed("after-poll")
+        failpoints.passed("after-state")
+    assert struck == [3]
