@@ -29,7 +29,7 @@ from bench.recording.observer import FileObserver
 from bench.recording.quiescence import await_quiescence
 from bench.spec import RunSpec, knobs
 from bench.waiting import DeadlineExceeded, wait_until
-from loadgen.history import open_history, read_progress
+from loadgen.history import History, open_history, read_progress
 from loadgen.null_sink import ceiling
 from loadgen.operations import write_parquet
 from system.runtime.guarantees import GUARANTEES
@@ -40,6 +40,7 @@ SEED_DEADLINE_S = 600.0
 READY_DEADLINE_S = 300.0
 LIVE_STOP_DEADLINE_S = 120.0
 STALL_DEADLINE_S = 180.0
+WATCH_PERIOD_S = 0.5
 CALIBRATION_RECORDS_MAX = 500_000
 
 
@@ -196,9 +197,12 @@ def _load(run: Run, supervisor: Supervisor, lag: Callable[[], dict[str, int]]) -
     """Tends the processes until the driver has ended; a load that stands still too long is given up, not waited for."""
     history = open_history(run.spec.path / HISTORY)
     moved = (0, time.monotonic())
+    watched_ns = 0
     while not supervisor.is_done("driver"):
         supervisor.tend()
         run.alive()
+        if time.monotonic_ns() - watched_ns >= WATCH_PERIOD_S * 1e9:
+            watched_ns = _watch(run, history)
         progress = read_progress(history)
         if progress.finished + progress.sent != moved[0]:
             moved = (progress.finished + progress.sent, time.monotonic())
@@ -212,6 +216,13 @@ def _load(run: Run, supervisor: Supervisor, lag: Callable[[], dict[str, int]]) -
     for name, begin, end in zip(names, bounds, bounds[1:], strict=False):
         if begin and end:
             run.phases.append({"name": name, "begin": begin, "end": end})
+
+
+def _watch(run: Run, history: History) -> int:
+    """How many are sent by now: a generator's stamps are its own word, this is the runner's. When it looked."""
+    counted_ns = time.monotonic_ns()
+    run.observer.event("load-watched", sent=history.first_unsent(), counted_ns=counted_ns)
+    return counted_ns
 
 
 def _pause(supervisor: Supervisor) -> None:

@@ -7,6 +7,7 @@ the process; only a machine that dies could lose rows.
 
 import json
 import threading
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -85,7 +86,7 @@ class History:
 
     def first_unsent(self) -> int:
         """The number of the first operation that was never handed over; the length where all were."""
-        return int(np.searchsorted(self.sent_ns == 0, True)) if len(self) else 0
+        return bisect_left(self.sent_ns, True, key=lambda sent_ns: bool(sent_ns == 0))
 
 
 def create_history(folder: Path, *, operations: int, warm_up: int = 0) -> History:

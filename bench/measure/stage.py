@@ -1,7 +1,7 @@
 """The measuring stage: a run folder in, `measurements.json` out; no broker, the same figures every time."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from bench.measure import files
 from bench.measure.cost import cost_per_saga
 from bench.measure.history import History, Window, durations, latencies, measure_window, read_history
+from bench.measure.honesty import departures
 from bench.measure.hops import hops, read_journals, wall_offset_ms
 from bench.measure.quantiles import curve, distribution
 from bench.measure.recovery import recovery
@@ -50,7 +51,8 @@ def measure(run_folder: Path) -> dict[str, Any]:
         "timeline": timeline(history, samples=samples, run=run),
     }
     figures |= _calibration(run, sagas_per_s=figures["sagas"]["sagas_per_s"])
-    figures |= _judged(figures, run=run, history=history, window=window, samples=samples)
+    doubts = departures(history, run=run, events=events)
+    figures |= _judged(figures, run=run, history=history, window=window, samples=samples, doubts=doubts)
     _write(run_folder / "measurements.json", figures)
     return figures
 
@@ -120,7 +122,13 @@ def _calibration(run: Mapping[str, Any], *, sagas_per_s: float | None) -> dict[s
 
 
 def _judged(
-    figures: Mapping[str, Any], *, run: Mapping[str, Any], history: History, window: Window, samples: Samples
+    figures: Mapping[str, Any],
+    *,
+    run: Mapping[str, Any],
+    history: History,
+    window: Window,
+    samples: Samples,
+    doubts: Sequence[str],
 ) -> dict[str, Any]:
     """`machine`, `cpu_cores`, `delivered_share`, `saturated` and the `validity` that follows from them."""
     begin, end = window.begin_ns, window.end_ns
@@ -137,6 +145,7 @@ def _judged(
         saturated=backlog_grows(history, window=window),
         steal_share=machine["steal_share"],
         faults=len(figures["recovery"]),
+        departures=doubts,
     )
     return {
         "machine": machine,

@@ -1,9 +1,10 @@
 """Whether the figures may be quoted: the generator kept its schedule, had a core to spare, delivered what it offered.
 
 Only an open loop claims latency, so only there can the measurement be invalid; a closed loop says so in its reason.
+`departures` are what `honesty` found in the generator's own stamps, on which all of it rests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ class Conditions:
     saturated: bool
     steal_share: float | None
     faults: int = 0
+    departures: Sequence[str] = ()
 
 
 def is_closed_loop(run: Mapping[str, Any]) -> bool:
@@ -55,7 +57,7 @@ def validity(conditions: Conditions) -> dict[str, Any]:
     notes = _notes(conditions)
     if conditions.closed_loop:
         return {"verdict": "VALID", "reasons": ["closed loop: no claim about latency"], "notes": notes}
-    reasons = [*_slip(conditions), *_generator(conditions), *_delivery(conditions)]
+    reasons = [*conditions.departures, *_slip(conditions), *_generator(conditions), *_delivery(conditions)]
     return {"verdict": "INVALID" if reasons else "VALID", "reasons": reasons, "notes": notes}
 
 
