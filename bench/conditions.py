@@ -1,8 +1,9 @@
 """Vacuity: a fault that did not strike and a wrong system that never met its condition prove nothing, so the run is
 UNKNOWN.
 
-run.json names both: `fault` (the plan) and `condition` (what the wrong system needs: `none`, `redelivery`, `restart`,
-or one that the scenario knows). These checkers stand beside those of every scenario; they find no anomalies.
+run.json names both: `fault` (the plan) and `condition` (what the wrong system needs: `none`, `redelivery`, `rebalance`,
+`restart`, `schedule`, or one that the scenario knows). These checkers stand beside those of every scenario; they find
+no anomalies.
 """
 
 from collections import Counter
@@ -31,10 +32,30 @@ def restarted(recording: Recording) -> int:
     )
 
 
+def rebalanced(recording: Recording) -> int:
+    """Spans polled again in a later generation of their group than before: by whoever a rebalance gave them to."""
+    return recording.number(
+        """SELECT count(*) FROM journal again WHERE EXISTS (SELECT 1 FROM journal was
+               WHERE was.topic = again.topic AND was.partition = again.partition AND was.generation < again.generation
+               AND was.polled_ns < again.polled_ns AND was.last_offset >= again.first_offset
+               AND was.first_offset <= again.last_offset)"""
+    )
+
+
+def scheduled(recording: Recording) -> int:
+    """Operations that had a schedule to keep; a closed loop has none."""
+    return 0 if recording.knob("rate_per_s") is None else recording.number("SELECT count(*) FROM operations")
+
+
 Conditions = Mapping[str, Callable[[Recording], int]]
 """Condition → how often it occurred in a recording."""
 
-GENERIC: Final[Conditions] = {"redelivery": redelivered, "restart": restarted}
+GENERIC: Final[Conditions] = {
+    "redelivery": redelivered,
+    "rebalance": rebalanced,
+    "restart": restarted,
+    "schedule": scheduled,
+}
 
 
 def condition_occurred(recording: Recording, conditions: Conditions) -> Finding:
@@ -51,13 +72,15 @@ def condition_occurred(recording: Recording, conditions: Conditions) -> Finding:
 
 
 def the_fault_struck(recording: Recording) -> Finding:
-    """Every fault of the plan hit a process; those that did not are named."""
+    """Every fault of the plan hit a process; those that did not are named. A crash that nobody died of is none."""
     fault = str(recording.run.get("fault") or "none")
     if fault == "none":
         return not_applicable("no fault was planned")
     struck = recording.rows(
-        """SELECT coalesce(fields->>'$.failpoint', fields->>'$.fault') FROM events
-           WHERE event IN ('failpoint-reached', 'fault-struck')"""
+        """SELECT coalesce(fields->>'$.failpoint', fields->>'$.fault') FROM events one
+           WHERE event = 'fault-struck' OR event = 'failpoint-reached' AND EXISTS (SELECT 1 FROM events other
+               WHERE other.event = 'process-exited' AND other.process = one.process
+               AND other.monotonic_ns >= one.monotonic_ns AND other.fields->>'$.exit_code' NOT IN ('0', ''))"""
     )
     left = Counter(fault.split("+")) - Counter(str(name) for (name,) in struck)
     missed = "+".join(left.elements())

@@ -69,6 +69,8 @@ def test_a_fault_that_did_not_strike_is_unknown(tmp_path: Path) -> None:
     reasons = [checker["reason"] for checker in returned["checkers"] if checker["verdict"] == "UNKNOWN"]
     assert reasons == ["the fault did not strike: crash:pay@after-state#8"]
     add_event(run, event="failpoint-reached", failpoint="crash:pay@after-state#8", monotonic_ns=1_000_500_000)
+    assert exit_code(check(run)) == 2, "a crash of which nobody died is none"
+    add_event(run, event="process-exited", exit_code=-9, monotonic_ns=1_000_600_000)
     assert exit_code(check(run)) == 0
 
 
@@ -139,5 +141,6 @@ def test_an_unknown_condition_is_unknown_with_the_known_ones(tmp_path: Path) -> 
     returned = check(write(legal_history(ORDERS), tmp_path / "run", condition="weather"))
     reasons = [checker["reason"] for checker in returned["checkers"] if checker["verdict"] == "UNKNOWN"]
     assert reasons == [
-        "condition 'weather' is unknown; known are none, redelivery, restart, contention, compensation, rebuild"
+        "condition 'weather' is unknown; known are none, redelivery, rebalance, restart, schedule, contention, "
+        "compensation, rebuild, rebuild-of-finished"
     ]

@@ -8,6 +8,7 @@ applicable.
 from typing import Final
 
 from bench.scenarios.checkout.invariants.facts import load_sagas
+from bench.scenarios.checkout.invariants.relay import replies_follow_requests
 from verifiers.checker import Finding, merged, not_applicable
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
@@ -63,10 +64,10 @@ _NEXT: Final = (
 
 
 def causes_precede_effects(recording: Recording) -> Finding:
-    """L4: for one key no effect stands before its cause, and `fail` goes out after the compensation was
-    acknowledged."""
+    """L4: for one key no effect stands before its cause, `fail` goes out after the compensation was acknowledged, and
+    an outbox is relayed in order."""
     load_sagas(recording)
-    finding = breaches(recording, _SAGA, _OFFSETS)
+    finding = merged((breaches(recording, _SAGA, _OFFSETS), replies_follow_requests(recording)))
     step = clock_step_ms(recording)
     if step > CLOCK_STEP_MS:
         return Finding(

@@ -1,10 +1,10 @@
 """How often the conditions occurred in which a wrong `checkout` is wrong: shortage, compensation, a rebuild with open
-halves."""
+halves, or with finished ones."""
 
 from typing import Final
 
 from bench.conditions import Conditions
-from bench.scenarios.checkout.invariants.watermark import half_finished_at_rebuilds
+from bench.scenarios.checkout.invariants.watermark import finished_at_rebuilds, half_finished_at_rebuilds
 from verifiers.recording import Recording
 
 
@@ -33,5 +33,6 @@ CONDITIONS: Final[Conditions] = {
     "contention": contended,
     "compensation": compensated,
     "rebuild": half_finished_at_rebuilds,
+    "rebuild-of-finished": finished_at_rebuilds,
 }
 """Condition → how often it occurred; run.json names the one that a wrong system needs."""

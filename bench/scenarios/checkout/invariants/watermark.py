@@ -133,6 +133,16 @@ def half_finished_at_rebuilds(recording: Recording) -> int:
     )
 
 
+def finished_at_rebuilds(recording: Recording) -> int:
+    """Transactions that were finished when a rebuild read a record of them."""
+    load_spans(recording)
+    load_rebuilds(recording)
+    return recording.number(
+        """SELECT count(*) FROM rebuilds r JOIN outcome_spans s
+           ON s.partition = r.partition AND s.finish >= r.low AND s.finish < r.pos"""
+    )
+
+
 def rebuilds_start_low_enough(recording: Recording) -> Finding:
     """C10: a rebuild reads from an L below which nothing was open, so a restart forgets no half-finished
     transaction."""
