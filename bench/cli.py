@@ -74,11 +74,9 @@ _servers = _options(
 
 @choreobench.command(epilog="Example: choreobench run checkout --rate 5000 --duration-s 30 --seed 1")
 @click.argument("scenario")
-@click.option("--guarantee", default="idempotent", show_default=True, help="How the worker loop orders its steps.")
+@click.option("--guarantee", help="How the worker loop orders its steps.  [default: idempotent]")
 @click.option("--fault", metavar="PLAN", help="none, or crash:SERVICE@POINT#N, several joined by +.  [default: none]")
-@click.option(
-    "--rate", default="2000", show_default=True, help="Operations a second, or max: closed loop at full speed."
-)
+@click.option("--rate", help="Operations a second, or max: closed loop at full speed.  [default: 2000]")
 @click.option("--arrival", default="poisson", show_default=True, help="constant, poisson, step or burst.")
 @click.option("--operations", type=int, help="How many operations, warm-up included.  [default: 100000]")
 @click.option("--duration-s", type=float, help="How long to measure instead, behind the warm-up.")
@@ -91,7 +89,11 @@ _servers = _options(
 )
 @click.option("--partitions", type=int, default=4, show_default=True, help="Partitions of each data topic.")
 @click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
-@click.option("--broken", metavar="NAME", help="Run a wrong system, which must be caught; `list` shows them.")
+@click.option(
+    "--broken",
+    metavar="NAME",
+    help="Run a wrong system, which must be caught, with the guarantee, fault and load that show it; `list` has them.",
+)
 @click.option(
     "--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change."
 )

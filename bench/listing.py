@@ -1,10 +1,14 @@
 """`choreobench list`: what there is to choose from, read from the code."""
 
+from typing import Final
+
 from rich.console import Console
 from rich.table import Table
 
-from bench.scenario import Scenario, scenarios
+from bench.scenario import Broken, Scenario, scenarios
 from system.runtime.guarantees import GUARANTEES
+
+_PLAIN: Final = Broken(story="", caught_by=())
 
 
 def print_all(console: Console) -> None:
@@ -29,7 +33,8 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
             services.setdefault(points, []).append(service)
         for points, sharing in services.items():
             console.print(f"    under {name}, {', '.join(sharing)}: {', '.join(points)}")
-    _print_rows(console, "broken systems (--broken)", [(name, one.story) for name, one in scenario.broken.items()])
+    title = f"broken systems (--broken): {', '.join(_brought(_PLAIN))}, unless it says otherwise"
+    _print_rows(console, title, [(name, _wrong(one)) for name, one in scenario.broken.items()])
     _print_rows(
         console, "checkers", [(one.name, f"{one.gate}: {_sentence(one.function.__doc__)}") for one in scenario.checkers]
     )
@@ -37,10 +42,21 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
     _print_rows(console, "knobs (--set NAME=VALUE)", rows)
 
 
+def _wrong(broken: Broken) -> str:
+    """Its story, and what of its run is not as in most."""
+    own = [mine for mine, usual in zip(_brought(broken), _brought(_PLAIN), strict=True) if mine != usual]
+    return f"{broken.story} ({', '.join(own)})" if own else broken.story
+
+
+def _brought(broken: Broken) -> tuple[str, str, str]:
+    """What `--broken` alone runs it with."""
+    return broken.guarantee, f"{broken.operations} operations at {broken.rate}/s", f"fault {broken.fault}"
+
+
 def _print_rows(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=False, title_style="bold")
     table.add_column(style="cyan", no_wrap=True)
-    table.add_column()
+    table.add_column(overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

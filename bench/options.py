@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cluster.endpoints import Wanted, read_client_config
-from bench.scenario import Broken, Scenario, scenarios
+from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
 from system.runtime.failpoints import BadFaultPlan, parse
 from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
-DEFAULT_OPERATIONS = 100_000
-DEFAULT_RATE_PER_S = 2_000.0
 RATE_MAX_PER_S = 1e7
 WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
-SESSION_TIMEOUT_MS = 6_000
 LOSING_DRAIN_DEADLINE_S = 10.0
 
 
@@ -34,9 +31,9 @@ class Options:
     """The options as typed; None where the default depends on others."""
 
     scenario: str
-    guarantee: str = "idempotent"
+    guarantee: str | None = None
     fault: str | None = None
-    rate: str = f"{DEFAULT_RATE_PER_S:g}"
+    rate: str | None = None
     arrival: str = "poisson"
     operations: int | None = None
     duration_s: float | None = None
@@ -71,26 +68,26 @@ def resolve(options: Options) -> RunSpec:
     """The run that these options mean, with its new folder. Raises `UsageError`."""
     _check_servers(options)
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
-    one_of("guarantee", options.guarantee, scenario.guarantees)
-    _check_replay(options)
-    broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
-    fault = options.fault or (broken.fault if broken else "none")
-    _check_fault(fault, scenario, options.guarantee)
-    settings = {**(broken.settings if broken else {}), **_pairs("--set", options.settings)}
-    workers = _workers(options.workers, scenario)
+    broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else REAL
+    guarantee = _guarantee(options, scenario, broken)
+    _check_replay(options, guarantee)
+    fault = options.fault or broken.fault
+    _check_fault(fault, scenario, guarantee)
+    settings = {**broken.settings, **_pairs("--set", options.settings)}
+    workers = _workers(options.workers, scenario, broken)
     partitions = _within("--partitions", options.partitions, 1, 1000)
-    rate_per_s = _rate(options.rate)
-    operations, warm_up = _size(options, rate_per_s)
+    rate_per_s = _rate(options.rate or broken.rate)
+    operations, warm_up = _size(options, rate_per_s, default=broken.operations)
     try:
         scenario.parse_settings(settings)
         arrival.schedule(options.arrival, rate_per_s=rate_per_s or 1.0, operations=1, seed=0)
     except ValueError as error:
         raise UsageError(str(error)) from None
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
-    slug = "-".join((scenario.name, options.guarantee, _slug(fault), f"s{seed}"))
+    slug = "-".join((scenario.name, guarantee, _slug(fault), f"s{seed}"))
     return RunSpec(
         scenario=scenario.name,
-        guarantee=options.guarantee,
+        guarantee=guarantee,
         fault=fault,
         broken=options.broken,
         seed=seed,
@@ -105,8 +102,8 @@ def resolve(options: Options) -> RunSpec:
         brokers=options.brokers,
         workers=workers,
         replay=options.replay,
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], fault),
+        session_timeout_ms=broken.session_timeout_ms,
+        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], fault),
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
@@ -119,8 +116,21 @@ def _check_servers(options: Options) -> None:
     read_client_config(options.client_config)
 
 
-def _drain_deadline_s(broken: Broken | None, guarantee: Guarantee, fault: str) -> float:
-    if broken and broken.drain_deadline_s:
+def _guarantee(options: Options, scenario: Scenario, broken: Broken) -> str:
+    """The one asked for, or the one under which the wrong system is wrong."""
+    if options.guarantee is None:
+        return broken.guarantee
+    one_of("guarantee", options.guarantee, scenario.guarantees)
+    if options.broken and options.guarantee != broken.guarantee:
+        raise UsageError(
+            f"--broken {options.broken} with --guarantee {options.guarantee}: it is wrong under another one; "
+            f"legal: {broken.guarantee}"
+        )
+    return options.guarantee
+
+
+def _drain_deadline_s(broken: Broken, guarantee: Guarantee, fault: str) -> float:
+    if broken.drain_deadline_s:
         return broken.drain_deadline_s
     # What is lost in a crash never comes, however long it is waited for.
     return LOSING_DRAIN_DEADLINE_S if guarantee.loses and fault != "none" else DRAIN_DEADLINE_S
@@ -138,7 +148,7 @@ def _rate(text: str) -> float | None:
     return rate
 
 
-def _size(options: Options, rate_per_s: float | None) -> tuple[int, int]:
+def _size(options: Options, rate_per_s: float | None, *, default: int) -> tuple[int, int]:
     """(operations, of which warm-up)."""
     if options.operations is not None and options.duration_s is not None:
         raise UsageError("--operations and --duration-s exclude each other: the rate makes one of the other")
@@ -152,7 +162,7 @@ def _size(options: Options, rate_per_s: float | None) -> tuple[int, int]:
         warm_up = int(options.warmup_s * rate_per_s)
         operations = arrival.operations_in(options.duration_s, rate_per_s=rate_per_s) + warm_up
     else:
-        operations = options.operations if options.operations is not None else DEFAULT_OPERATIONS
+        operations = options.operations if options.operations is not None else default
         share = int(operations * WARM_UP_SHARE_OF_MAX)
         warm_up = share if rate_per_s is None else min(int(options.warmup_s * rate_per_s), operations // 2)
     return _within("--operations", operations, 100, 100_000_000), warm_up
@@ -174,8 +184,8 @@ def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _workers(texts: Sequence[str], scenario: Scenario) -> Mapping[str, int]:
-    workers = dict.fromkeys(scenario.services, 1)
+def _workers(texts: Sequence[str], scenario: Scenario, broken: Broken) -> Mapping[str, int]:
+    workers = {**dict.fromkeys(scenario.services, 1), **broken.workers}
     for service, count in _pairs("--workers", texts).items():
         one_of("service", service, list(scenario.services))
         if not count.isascii() or not count.isdigit() or not 1 <= int(count) <= 64:
@@ -197,11 +207,11 @@ def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
             raise UsageError(f"fault {crash}: {crash.point} is passed once a life; legal: #1")
 
 
-def _check_replay(options: Options) -> None:
+def _check_replay(options: Options, guarantee: str) -> None:
     with_inbox = [name for name, guarantee in GUARANTEES.items() if guarantee.inbox]
-    if options.replay and options.guarantee not in with_inbox:
+    if options.replay and guarantee not in with_inbox:
         raise UsageError(
-            f"--replay with --guarantee {options.guarantee}: without an inbox everything would be done again; "
+            f"--replay with --guarantee {guarantee}: without an inbox everything would be done again; "
             f"legal: {', '.join(with_inbox)}"
         )
 

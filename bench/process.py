@@ -64,7 +64,7 @@ def _work(spec: RunSpec, name: str, life: int, observer: Observer) -> int:
         crashes=spec.crash_of(service, slot=int(slot), life=life),
     )
     _collect_seldom()
-    member = Worker(spec.services()[service], settings, observer)
+    member = Worker(spec.services()[service], spec.wrong().worker(settings), observer)
     observer.event("process-ready")
     return member.run(stop.is_set)
 
@@ -87,11 +87,12 @@ def driver(spec: RunSpec, name: str, life: int) -> int:
     history = open_history(folder, writable=True)
     failpoints = Failpoints(spec.crash_of("checkout", slot=0, life=life), observer)
     scenario = spec.described()
-    target = scenario.open_load(spec, observer, failpoints.passed)
+    target = spec.wrong().load(scenario.open_load(spec, observer, failpoints.passed))
     observer.event("process-ready")
     (spec.path / READY).touch()
     wait_until(lambda: (spec.path / GO).exists() or stop.is_set(), deadline_s=GO_DEADLINE_S, why="the go", poll_s=0.005)
     plan = Plan(intended_ns=_intended(spec), window=spec.window, drain_deadline_s=spec.drain_deadline_s)
+    plan = spec.wrong().plan(plan, history)
     drive(plan, target, history, stop=stop, announce=lambda phase: observer.event("phase-began", phase=phase))
     return 0
 

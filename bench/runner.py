@@ -282,7 +282,6 @@ def write_run(run: Run) -> None:
     """`run.json`, whole or not at all."""
     spec = run.spec
     checkout = environment.checkout()
-    scenario = spec.described()
     content = {
         "schema_version": SCHEMA_VERSION,
         "run_id": spec.path.name,
@@ -290,7 +289,7 @@ def write_run(run: Run) -> None:
         "guarantee": spec.guarantee,
         "fault": spec.fault,
         "broken": spec.broken,
-        "condition": scenario.broken[spec.broken].condition if spec.broken else "none",
+        "condition": spec.wrong().condition,
         "seed": spec.seed,
         "prefix": spec.prefix,
         "command": run.command,

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from bench.recording.quiescence import outboxes_are_empty
-from bench.scenario import Scenario, Services, scenarios
+from bench.scenario import REAL, Broken, Scenario, Services, scenarios
 from system.kafka.config import Value
 from system.kafka.kernel import kernel_kind
 from system.runtime.failpoints import Crash, parse
@@ -55,8 +55,11 @@ class RunSpec:
 
     def services(self) -> Services:
         """The services that run: the real ones, or the wrong system's."""
-        scenario = self.described()
-        return scenario.broken[self.broken].services(scenario.services) if self.broken else scenario.services
+        return self.wrong().services(self.described().services)
+
+    def wrong(self) -> Broken:
+        """The wrong system that runs; of the real one every piece is as it is."""
+        return self.described().broken[self.broken] if self.broken else REAL
 
     def crash_of(self, service: str, *, slot: int, life: int) -> tuple[Crash, ...]:
         """The crash armed in this life of a process: a service's crashes strike one a life, in slot 0."""

@@ -78,7 +78,8 @@ def _half_rate(out: Path) -> float | None:
 
 
 def _command(options: Options) -> str:
-    words = ["choreobench", "run", options.scenario, "--rate", options.rate, "--seed", str(options.seed)]
+    words = ["choreobench", "run", options.scenario, "--seed", str(options.seed)]
+    words += ["--rate", options.rate] if options.rate else []
     words += ["--fault", options.fault] if options.fault else []
     words += ["--operations", str(options.operations)] if options.operations else []
     words += ["--duration-s", f"{options.duration_s:g}"] if options.duration_s else []

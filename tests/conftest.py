@@ -18,8 +18,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How far the simulations go: `pytest tests/system/runtime/test_histories.py --histories 100000`."""
+    """How far the simulations go (`pytest tests/system/runtime/test_histories.py --histories 100000`), and how many
+    wrong systems are tried.
+    """
     parser.addoption("--histories", type=int, default=3000, help="Simulated histories a guarantee.")
+    parser.addoption("--every-broken-system", action="store_true", help="All of them instead of a fixed half.")
     parser.addoption("--first-seed", type=int, default=0, help="The seed of the first of them.")
 
 

@@ -7,6 +7,7 @@ checker that accuses everybody catches everything.
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+from bench.check import EXIT_LIVENESS, EXIT_SAFETY
 from bench.corrupt import Corruption, corruptions
 from bench.matrix.cells import BROKEN, HELD, UNKNOWN, Cell, Claim, Result
 from bench.options import Options
@@ -19,7 +20,7 @@ RECORDING: Final = "corrupt recording"
 CLEAN_RUNS: Final = {"smoke": 1, "standard": 5, "full": 50}
 SMOKE_SYSTEMS: Final = ("compensation-twice",)
 SMOKE_RECORDINGS: Final = ("credit-changed", "terminal-lost")
-OPERATIONS: Final = {SYSTEM: 4_000, CLEAN: 2_000}
+OPERATIONS: Final = 2_000
 RATE: Final = "1500"
 BASES: Final = ("idempotent", "transactional")
 """Of which guarantees the first clean runs are damaged; the second has what only transactions leave behind."""
@@ -49,7 +50,7 @@ def _clean(scenario: Scenario, number: int, *, seed: int) -> Cell:
     options = Options(
         scenario=scenario.name,
         guarantee=guarantee,
-        operations=OPERATIONS[CLEAN],
+        operations=OPERATIONS,
         rate=RATE,
         warmup_s=0.2,
         seed=seed + number,
@@ -59,7 +60,7 @@ def _clean(scenario: Scenario, number: int, *, seed: int) -> Cell:
 
 
 def _system(scenario: Scenario, name: str, *, seed: int) -> Cell:
-    options = Options(scenario=scenario.name, broken=name, operations=OPERATIONS[SYSTEM], rate=RATE, seed=seed)
+    options = Options(scenario=scenario.name, broken=name, seed=seed)
     return Cell(name=f"system.{name}", row=name, column=SYSTEM, options=options)
 
 
@@ -84,18 +85,26 @@ def _accusing(result: Result) -> list[Mapping[str, Any]]:
 
 
 def _judged_system(result: Result, broken: Broken) -> Result:
-    """Caught by a checker that names one of the kinds that its author expected. One that never met the condition in
-    which it is wrong was not tried."""
-    catching = [one for one in _accusing(result) if one["kind"] in broken.caught_by]
+    """Caught with the exit code and by one of the kinds, or for one of the reasons, that its author expected. One that
+    never met the condition in which it is wrong was not tried."""
+    catching = _catching(result, broken) if result["exit_codes"][:1] == [broken.exit_code] else []
     vacuous = result["verdict"] == "UNKNOWN"
     fate: Fate = "caught" if catching else "not tried" if vacuous else "missed"
     return {**result, "story": broken.story, "expected": list(broken.caught_by), **_fate(fate, catching, result)}
 
 
+def _catching(result: Result, broken: Broken) -> list[str]:
+    """The checkers that name an expected kind; where the harness is wrong, the reasons that have an expected word."""
+    if broken.exit_code in (EXIT_SAFETY, EXIT_LIVENESS):
+        return [one["checker"] for one in _accusing(result) if one["kind"] in broken.caught_by]
+    reasons = [*result["reasons"], *result["measurement_reasons"]]
+    return [reason for reason in reasons if any(word in reason for word in broken.caught_by)]
+
+
 def _judged_recording(result: Result, corruption: Corruption) -> Result:
     """Caught by the checker that exists for it, which names the entity that was damaged."""
     catching = [
-        one
+        one["checker"]
         for one in _accusing(result)
         if (one["checker"], one["kind"]) == (corruption.checker, corruption.kind)
         and result["entity"] in one["entities"]
@@ -105,8 +114,8 @@ def _judged_recording(result: Result, corruption: Corruption) -> Result:
     return {**result, "story": corruption.story, "expected": expected, **_fate(fate, catching, result)}
 
 
-def _fate(fate: Fate, catching: Sequence[Mapping[str, Any]], result: Result) -> dict[str, Any]:
-    by = sorted({one["checker"] for one in catching})
+def _fate(fate: Fate, catching: Sequence[str], result: Result) -> dict[str, Any]:
+    by = sorted(set(catching))
     others = sorted({one["checker"] for one in _accusing(result)} - set(by))
     return {"fate": fate, "caught_by": by, "also": others}
 

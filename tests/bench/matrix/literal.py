@@ -13,7 +13,7 @@ def finding(
 
 
 def result(row: str, column: str, *findings: Mapping[str, Any], **more: object) -> Result:
-    """A cell that ran; its gates follow from the findings unless they are given."""
+    """A cell that ran; its gates and exit codes follow from the findings unless they are given."""
     wrong = any(not one["tolerated"] for one in findings)
     gates = {"safety": "INVALID" if wrong else "VALID", "liveness": "VALID", "measurement": "VALID"}
     found: Mapping[str, Any] = {
@@ -23,7 +23,9 @@ def result(row: str, column: str, *findings: Mapping[str, Any], **more: object) 
         "run": f"runs/{row}",
         "verdict": "INVALID" if wrong else "VALID",
         "gates": gates,
+        "exit_codes": [1] if wrong else [],
         "reasons": [],
+        "measurement_reasons": [],
         "findings": list(findings),
         "examined": {"a_checker": 100},
         "recovery": [],

@@ -64,6 +64,26 @@ def test_a_system_is_caught_by_an_expected_kind_that_is_not_tolerated() -> None:
     assert judged("no-inbox", kill.SYSTEM, finding("double-effect", tolerated=True))["fate"] == "missed"
     assert judged("no-inbox", kill.SYSTEM, finding("wrong-partition"))["fate"] == "missed"
     assert judged("no-inbox", kill.SYSTEM, verdict="UNKNOWN")["fate"] == "not tried"
+    assert judged("no-inbox", kill.SYSTEM, finding("double-effect"), exit_codes=[5])["fate"] == "missed"
+    assert judged("offsets-left-out", kill.SYSTEM, finding("unprocessed"), exit_codes=[5])["fate"] == "caught"
+
+
+def test_an_idle_nemesis_is_caught_by_the_reason_that_nothing_struck() -> None:
+    unknown: dict[str, Any] = {"verdict": "UNKNOWN", "exit_codes": [2]}
+    noticed = judged("idle-nemesis", kill.SYSTEM, reasons=["the fault did not strike: crash:pay@x#4"], **unknown)
+    assert (noticed["fate"], noticed["caught_by"]) == ("caught", ["the fault did not strike: crash:pay@x#4"])
+    assert judged("idle-nemesis", kill.SYSTEM, reasons=["examined nothing"], **unknown)["fate"] == "not tried"
+    assert judged("idle-nemesis", kill.SYSTEM)["fate"] == "missed"
+
+
+def test_a_generator_that_hides_a_stall_is_caught_by_the_reason_of_its_own_and_not_by_a_busy_machine() -> None:
+    shifted, slow = "9 operations stand up to 3000.0 ms away from the seeded schedule", "schedule slip p99 exceeds 5 ms"
+    noticed = judged("stalling-generator", kill.SYSTEM, measurement_reasons=[slow, shifted], exit_codes=[4])
+    assert (noticed["fate"], noticed["caught_by"]) == ("caught", [shifted])
+    assert judged("stalling-generator", kill.SYSTEM, measurement_reasons=[slow], exit_codes=[4])["fate"] == "missed"
+    wrong = finding("lost-write")
+    late = judged("stalling-generator", kill.SYSTEM, wrong, measurement_reasons=[shifted], exit_codes=[1, 4])
+    assert late["fate"] == "missed"
 
 
 @pytest.mark.parametrize(
