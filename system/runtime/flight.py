@@ -28,6 +28,11 @@ class Flight:
         """The part of each partition."""
         return [span for raw in self.raws for span in raw.spans()]
 
+    def taken_letters(self) -> list[DeadLetter]:
+        """The dead letters, once: a batch that is produced again has told them already."""
+        letters, self.letters = self.letters, []
+        return letters
+
     def positions(self) -> dict[int, int]:
         """Partition → the offset behind the batch, of a service that reads one topic."""
         return {span.partition: span.last_offset + 1 for span in self.spans()}

@@ -12,18 +12,16 @@ import psycopg
 from confluent_kafka import KafkaException, TopicPartition
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
-from system.kafka.batch import Batch, Outgoing
+from system.kafka.batch import Batch
 from system.kafka.consumer import CommitRefused, GroupConsumer
-from system.kafka.producer import Unacknowledged
-from system.runtime.decoding import DEAD_LETTER_SUFFIX
 from system.runtime.effects import apply_always, apply_once
 from system.runtime.failpoints import Failpoints
 from system.runtime.flight import Flight, taken
 from system.runtime.guarantees import Ended, Position, Step, advance, next_step
 from system.runtime.low_watermark import LowWatermark
 from system.runtime.observer import Observer
+from system.runtime.outbound import Outbound
 from system.runtime.service import PendingHandler, Service
-from system.runtime.transactions import Transactions, tell
 from system.runtime.worker_config import WorkerConfig
 from system.store.postgres import Raced
 
@@ -49,10 +47,8 @@ class Worker:
         self._failpoints = Failpoints(settings.crashes, observer, self._report, strike=settings.strike)
         self._failpoints.passed("after-start")
         guarantee = settings.guarantee
-        self._producer = settings.open_producer(settings.producer(service))
-        self._transactions = (
-            Transactions(self._producer, settings.client_id, observer) if guarantee.transactions else None
-        )
+        self._outbound = Outbound(service, settings, observer)
+        self._producer, self._transactions = self._outbound.producer, self._outbound.transactions
         self._relay = settings.open_relay(settings.prefix) if guarantee.outbox else None
         self._db = self._settings.connect(self._service)
         handler = service.handler
@@ -132,7 +128,7 @@ class Worker:
                 return self._publish_in_a_transaction()
             self._watermark.publish(self._producer)
         if not self._producer.is_idle():
-            self._acknowledge()
+            self._outbound.acknowledge()
         try:
             self._consumer.commit()
         except CommitRefused as error:
@@ -150,7 +146,7 @@ class Worker:
         ended = self._transactions.begin()
         if ended is Ended.DONE:
             self._watermark.publish(self._producer)
-            ended = self._acknowledged()
+            ended = self._outbound.acknowledged()
         if ended is Ended.DONE:
             ended = self._transactions.commit()
         self._watermark.settled(visible=ended is Ended.DONE)
@@ -244,15 +240,12 @@ class Worker:
         return ended
 
     def _produce(self) -> Ended:
-        prefix = self._settings.prefix
         flight = self._flight
-        for outgoing in flight.outgoing:
-            self._producer.send(Outgoing(prefix + outgoing.topic, outgoing.keys, outgoing.values))
-        self._send_letters()
+        self._outbound.send(flight.outgoing, flight.taken_letters())
         if self._transactions is not None and self._watermark is not None:
             # Of the batches before this one, which are visible; it becomes visible with this one.
             self._watermark.publish_if_due(self._producer)
-        ended = self._acknowledged()
+        ended = self._outbound.acknowledged()
         if ended is not Ended.DONE:
             return ended
         flight.times = flight.times._replace(produced_ns=time.monotonic_ns())
@@ -264,34 +257,10 @@ class Worker:
                 self._watermark.publish_if_due(self._producer)
         return Ended.DONE
 
-    def _send_letters(self) -> None:
-        letters, self._flight.letters = self._flight.letters, []
-        for letter in letters:
-            self._producer.send_one(
-                letter.topic + DEAD_LETTER_SUFFIX, key=letter.key, value=letter.value, headers=letter.headers()
-            )
-
     def _finish_batch(self) -> None:
         flight = self._flight
         if self._watermark is not None and flight.change is not None:
             self._watermark.finish_batch(flight.change, self._flight.positions())
-
-    def _acknowledged(self) -> Ended:
-        """The same as a step: a record of a transaction that failed can be sent again, after an abort."""
-        try:
-            self._acknowledge()
-        except Unacknowledged as error:
-            self._observer.event("produce-failed", reason=str(error.args[0]))
-            return Ended.FAILED if self._transactions is None else Ended.ABORTABLE
-        return Ended.DONE
-
-    def _acknowledge(self) -> None:
-        transaction = self._transactions.current if self._transactions is not None else None
-        try:
-            tell(self._observer, self._producer.flush(), transaction)
-        except Unacknowledged as error:
-            tell(self._observer, error.args[1], transaction)
-            raise
 
     def _commit_is_due(self) -> bool:
         waits = Step.COMMIT in self._settings.guarantee.paced
@@ -300,8 +269,8 @@ class Worker:
     def _commit(self) -> Ended:
         if self._flight.letters:
             # The offsets come first here, and a record that is skipped must not be skipped without a trace.
-            self._send_letters()
-            if self._acknowledged() is not Ended.DONE:
+            self._outbound.send((), self._flight.taken_letters())
+            if self._outbound.acknowledged() is not Ended.DONE:
                 return Ended.FAILED
         if not self._commit_is_due():
             self._consumer.owe(self._flight.spans())
