@@ -120,8 +120,9 @@ def stand(site: Site, cell: Cell, payloads: Payloads) -> Iterator[Stand]:
     admin = admin_client(site.connection)
     wanted = NewTopic(topic, cell.partitions)
     try:
-        # In here, as an interruption may come while the broker already makes it.
-        admin.create_topics([wanted], request_timeout=REQUEST_S, operation_timeout=REQUEST_S)[topic].result()
+        # An interruption waits for the answer: a topic that is still being made cannot be deleted.
+        with shield():
+            admin.create_topics([wanted], request_timeout=REQUEST_S, operation_timeout=REQUEST_S)[topic].result()
         yield Stand(site, cell, topic, payloads)
     finally:
         # What was not made cannot be deleted, and a broker that is gone keeps nothing of ours.
