@@ -5,7 +5,7 @@ earlier guarantee left behind is in the way of the next.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -22,6 +22,11 @@ FLOORS: Final = {"idempotent": 0.5, "transactional": 0.25}
 """Guarantee → least throughput, as a share of the yardstick's."""
 FULL_SPEED: Final = "full speed"
 STEADY: Final = "fixed rate"
+LATE: Final = "full speed, late in life"
+"""Behind as many earlier sagas as `LATE_SETTING` says."""
+LATE_GUARANTEE: Final = "idempotent"
+LATE_SETTING: Final = "inbox_rows=10000000"
+LATE_FLOOR: Final = 0.8
 COSTS: Final = ("cpu_us_total", "wal_bytes", "broker_bytes", "fsyncs")
 
 
@@ -34,6 +39,7 @@ class Profile:
     operations: int
     steady_rate: str
     steady_s: float | None
+    late_rounds: int = 0
     is_sketch: bool = False
 
 
@@ -48,16 +54,24 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             is_sketch=True,
         ),
         "standard": Profile(guarantees=None, rounds=3, operations=60_000, steady_rate="1500", steady_s=20.0),
-        "full": Profile(guarantees=None, rounds=7, operations=200_000, steady_rate="1500", steady_s=60.0),
+        "full": Profile(
+            guarantees=None, rounds=5, operations=150_000, steady_rate="1500", steady_s=45.0, late_rounds=3
+        ),
     }
 )
 
 
 def cells(scenario: Scenario, profile: str, *, seed: int) -> list[Cell]:
-    """A B C D E, A B C D E, … at full speed, then each once at a rate that all of them carry."""
+    """A B C D E, A B C D E, … at full speed, one of them also with a long life behind it; then each once at a rate that
+    all of them carry.
+    """
     size = PROFILES[profile]
     names = [name for name in scenario.guarantees if size.guarantees is None or name in size.guarantees]
-    rounds = [_full_speed(scenario, name, size, number, seed) for number in range(size.rounds) for name in names]
+    rounds = []
+    for number in range(size.rounds):
+        rounds += [_full_speed(scenario, name, size, number, seed) for name in names]
+        if number < size.late_rounds:
+            rounds.append(_late(scenario, size, number, seed))
     return rounds + ([_steady(scenario, name, size, seed) for name in names] if size.steady_s else [])
 
 
@@ -68,6 +82,13 @@ def _full_speed(scenario: Scenario, guarantee: str, size: Profile, number: int, 
     return Cell(name=f"{guarantee}.max.{number}", row=guarantee, column=FULL_SPEED, options=options)
 
 
+def _late(scenario: Scenario, size: Profile, number: int, seed: int) -> Cell:
+    cell = _full_speed(scenario, LATE_GUARANTEE, size, number, seed)
+    assert cell.options is not None
+    options = replace(cell.options, settings=(LATE_SETTING,))
+    return replace(cell, name=f"{LATE_GUARANTEE}.late.{number}", column=LATE, options=options)
+
+
 def _steady(scenario: Scenario, guarantee: str, size: Profile, seed: int) -> Cell:
     options = Options(
         scenario=scenario.name, guarantee=guarantee, rate=size.steady_rate, duration_s=size.steady_s, seed=seed
@@ -75,18 +96,21 @@ def _steady(scenario: Scenario, guarantee: str, size: Profile, seed: int) -> Cel
     return Cell(name=f"{guarantee}.steady", row=guarantee, column=STEADY, options=options)
 
 
-def rates(results: Sequence[Result]) -> dict[str, list[float]]:
+def rates(results: Sequence[Result], column: str = FULL_SPEED) -> dict[str, list[float]]:
     """Guarantee → sagas a second at full speed, by round; a run that completed nothing has 0."""
     found: dict[str, list[float]] = {}
     for one in results:
-        if one["column"] == FULL_SPEED:
+        if one["column"] == column:
             found.setdefault(one["row"], []).append(float(one["figures"]["sagas_per_s"] or 0.0))
     return found
 
 
 def over_yardstick(rates: Mapping[str, Sequence[float]], guarantee: str, *, seed: int) -> Interval | None:
     """Throughput over that of the yardstick, round by round; None where a round of either is not there."""
-    mine, other = rates.get(guarantee, ()), rates.get(YARDSTICK, ())
+    return _paired(rates.get(guarantee, ()), rates.get(YARDSTICK, ()), seed=seed)
+
+
+def _paired(mine: Sequence[float], other: Sequence[float], *, seed: int) -> Interval | None:
     paired = [(one, base) for one, base in zip(mine, other, strict=False) if base > 0]
     return ratio(*zip(*paired, strict=True), seed=seed) if paired else None
 
@@ -106,16 +130,27 @@ def claims(results: Sequence[Result], *, profile: str, seed: int) -> list[Claim]
         4,
     )
     floors = [] if PROFILES[profile].is_sketch else [_floor(name, results, seed=seed) for name in FLOORS]
+    if PROFILES[profile].late_rounds:
+        floors.append(_late_floor(results, seed=seed))
     return [quiet, *([fit] if steady else []), *floors]
 
 
 def _floor(guarantee: str, results: Sequence[Result], *, seed: int) -> Claim:
     sentence = f"{guarantee} reaches {FLOORS[guarantee]:g} of the throughput of {YARDSTICK}"
-    measured = over_yardstick(rates(results), guarantee, seed=seed)
+    return _reached(sentence, over_yardstick(rates(results), guarantee, seed=seed), FLOORS[guarantee])
+
+
+def _late_floor(results: Sequence[Result], *, seed: int) -> Claim:
+    sentence = f"{LATE_GUARANTEE} with {LATE_SETTING} reaches {LATE_FLOOR:g} of its throughput with none"
+    late, fresh = (rates(results, column).get(LATE_GUARANTEE, ()) for column in (LATE, FULL_SPEED))
+    return _reached(sentence, _paired(late, fresh, seed=seed), LATE_FLOOR)
+
+
+def _reached(sentence: str, measured: Interval | None, floor: float) -> Claim:
     if measured is None:
         return Claim(sentence, "not measured", UNKNOWN, 2)
     found = f"{measured.median:.2f} ({measured.low:.2f} to {measured.high:.2f}) over {measured.count} rounds"
-    decided = {"reached": HELD, "not reached": BROKEN}.get(verdict(measured, FLOORS[guarantee]), UNKNOWN)
+    decided = {"reached": HELD, "not reached": BROKEN}.get(verdict(measured, floor), UNKNOWN)
     return Claim(sentence, found, decided, 3 if decided == BROKEN else 2)  # type: ignore[arg-type]
 
 

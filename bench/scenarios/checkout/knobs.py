@@ -29,6 +29,7 @@ class Knobs:
         0.1, "share", 0.0, 1.0, "Of the direct payments and subtractions: ask for more than there is."
     )
     poison: int = knob(12, "records", 0, 100_000, "Undecodable records put on the data topics.")
+    inbox_rows: int = knob(0, "rows", 0, 100_000_000, "Rows of earlier sagas that stand in the inboxes, half in each.")
     repeat_after: int = knob(20_000, "orders", 0, 10_000_000, "Least distance of a repeat; an eighth of all at most.")
 
 

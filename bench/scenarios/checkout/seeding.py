@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from bench.scenarios.checkout.client import workload_of
+from bench.scenarios.checkout.knobs import parse_knobs
 from bench.scenarios.checkout.population import Population
 from bench.spec import RunSpec
 
@@ -27,9 +28,36 @@ _TABLES: Final[dict[tuple[str, str], LiteralString]] = {
 """(Service, table) → the columns that are seeded; the others have their defaults."""
 
 
+_EARLIER: Final[dict[str, LiteralString]] = {"pay": "'psuccess', 0", "stock": "'ssuccess', '[]'"}
+"""Service → outcome and balance of the inbox rows that stand there before the first saga."""
+
+
 def seed_tables(spec: RunSpec) -> None:
-    """Fills the tables of a run with its population. Raises as `fill` does."""
-    fill(workload_of(spec).population, dsn=spec.dsn, prefix=spec.prefix)
+    """Fills the tables of a run with its population, and the inboxes with earlier sagas. Raises as `fill` does."""
+    population = workload_of(spec).population
+    fill(population, dsn=spec.dsn, prefix=spec.prefix)
+    rows = parse_knobs(spec.settings).inbox_rows
+    if rows:
+        fill_inboxes(rows, orders=population.orders, dsn=spec.dsn, prefix=spec.prefix)
+
+
+def fill_inboxes(rows: int, *, orders: int, dsn: str, prefix: str) -> None:
+    """Puts `rows` of earlier sagas into the two inboxes: of the same orders, so that new rows fall between them, with
+    tr# 0 and below, which no saga of the run has. Raises `psycopg.Error` as `fill` does.
+    """
+    each = -(-rows // len(_EARLIER))
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for service, stored in _EARLIER.items():
+            table = sql.Identifier(prefix + service, "inbox")
+            # In the order of the key, which is how an index is filled fastest.
+            connection.execute(
+                sql.SQL(
+                    """INSERT INTO {} SELECT id::text, -lap, false, {} FROM generate_series(0, %s) id,
+                       generate_series(0, %s) lap ORDER BY id::text COLLATE "C", -lap LIMIT %s"""
+                ).format(table, sql.SQL(stored)),
+                (orders - 1, each // orders, each),
+            )
+            connection.execute(sql.SQL("VACUUM (FREEZE, ANALYZE) {}").format(table))
 
 
 def fill(population: Population, *, dsn: str, prefix: str) -> None:

@@ -49,6 +49,20 @@ def test_a_slow_round_that_slows_both_costs_nobody_the_floor() -> None:
     assert guarantee.summary(slow, seed=1)["prices"]["idempotent"]["ratio"]["median"] == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize(("late", "verdict"), [([900, 890, 880], "held"), ([700, 690, 680], "broken"), ([], "unknown")])
+def test_ten_million_inbox_rows_may_cost_a_fifth(late: list[float], verdict: str) -> None:
+    results = priced([1000, 1000, 1000], [900, 900, 900], [1000, 1000, 1000])
+    rounds = [price("idempotent", number, rate, column=guarantee.LATE) for number, rate in enumerate(late)]
+    *_, claim = claims(results + rounds, "full")
+    assert guarantee.LATE_SETTING in claim.sentence
+    assert claim.verdict == verdict
+
+
+def test_the_full_matrix_has_rounds_with_a_long_life_behind_them() -> None:
+    late = [one for one in guarantee.cells(CHECKOUT, "full", seed=1) if one.column == guarantee.LATE]
+    assert [one.options.settings for one in late if one.options] == [(guarantee.LATE_SETTING,)] * 3
+
+
 def test_a_sketch_claims_no_floor() -> None:
     assert len(claims(priced([1], [1], [1000]), "smoke")) == 1
 

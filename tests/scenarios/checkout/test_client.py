@@ -3,6 +3,7 @@
 import string
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -96,6 +97,13 @@ def test_seeding_twice_replaces_what_was_there(spec: RunSpec) -> None:
     seeding.seed_tables(spec)
     seeding.seed_tables(spec)
     assert rows(spec, 'SELECT count(*) FROM "${prefix}order".orders') == [(client.workload_of(spec).population.orders,)]
+
+
+def test_the_inboxes_begin_with_as_many_rows_of_earlier_sagas_as_are_asked_for(spec: RunSpec) -> None:
+    seeding.seed_tables(replace(spec, settings={**spec.settings, "inbox_rows": "1001"}))
+    for service, success in (("pay", "psuccess"), ("stock", "ssuccess")):
+        found = rows(spec, f'SELECT count(*), max(tr), min(outcome), max(outcome) FROM "${{prefix}}{service}".inbox')
+        assert found == [(501, 0, success, success)]
 
 
 @pytest.fixture

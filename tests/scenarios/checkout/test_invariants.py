@@ -100,6 +100,31 @@ def test_a_user_or_item_that_is_dropped_is_named(folder: Path, part: str, table:
     assert dropped[column] in entities(judged)
 
 
+EARLIER: Row = {"order_id": "3", "tr": 0, "was_rollback": False, "outcome": "psuccess", "balance_after": 0}
+
+
+def test_inbox_rows_of_earlier_sagas_may_stand_there(folder: Path) -> None:
+    for part in ("initial", "tables"):
+        add_row(folder / part / "pay.inbox.parquet", EARLIER)
+    judged = examine(folder)
+    assert (found(judged), judged.verdict) == ({}, Verdict.VALID)
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"), [("initial", {"missing-effect"}), ("tables", {"phantom-effect"}), ("both", {"inbox-mismatch"})]
+)
+def test_an_inbox_row_of_an_earlier_saga_that_goes_comes_or_changes_is_named(
+    folder: Path, part: str, kind: set[str]
+) -> None:
+    for one in ("initial", "tables"):
+        if part in (one, "both"):
+            outcome = {"outcome": "pfail"} if (part, one) == ("both", "tables") else {}
+            add_row(folder / one / "pay.inbox.parquet", {**EARLIER, **outcome})
+    judged = examine(folder)
+    assert found(judged)["inbox_matches_messages"] == kind
+    assert "3_0" in entities(judged)
+
+
 @pytest.mark.parametrize("row", [0, 25])
 def test_an_operation_that_is_dropped_is_noticed(folder: Path, row: int) -> None:
     drop_row(folder / "operations.parquet", row)

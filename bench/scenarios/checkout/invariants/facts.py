@@ -49,8 +49,9 @@ _CHECKOUT: Final = _grouped("checkout_records", (("success", "success"), ("fail"
 
 
 def _inbox(service: str, rollback: bool, name: str) -> str:
+    # Those below stood there before the first saga (`earlier_rows`).
     return f"""SELECT order_id || '_' || tr AS key, outcome AS {name}, balance_after AS {name}_after
-               FROM "tables/{service}.inbox" WHERE {"" if rollback else "NOT "}was_rollback"""
+               FROM "tables/{service}.inbox" WHERE tr > 0 AND {"" if rollback else "NOT "}was_rollback"""
 
 
 _DECISIONS: Final = """SELECT order_id || '_' || tr AS key, min(decision) AS decision, min(replies) AS replies

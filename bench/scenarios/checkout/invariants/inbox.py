@@ -56,4 +56,31 @@ def inbox_matches_messages(recording: Recording) -> Finding:
     twice = Rule("double-effect", "true", "concat(n, ' rows in the inbox of ', service)")
     repeated = Subject("repeated_inbox", "key", "saga")
     rows = breaches(recording, _SAGA, _RULES, examined=examined)
-    return merged((rows, breaches(recording, repeated, (twice,), examined={})))
+    return merged((rows, breaches(recording, repeated, (twice,), examined={}), _earlier_rows_stand(recording)))
+
+
+def _earlier_rows_stand(recording: Recording) -> Finding:
+    """What stood in the inboxes before the first saga, which has tr# 1, stands there at the end, and nothing else."""
+    kept = [name for name in ("pay", "stock") if recording.has(f"initial/{name}.inbox")]
+    if not kept:
+        return Finding({})
+    recording.once(
+        "earlier_rows",
+        " UNION ALL ".join(
+            f"""SELECT order_id || '_' || tr AS key, '{service}' AS service, b.outcome AS before, a.outcome AS after
+                FROM (FROM "initial/{service}.inbox" WHERE tr <= 0) b
+                FULL JOIN (FROM "tables/{service}.inbox" WHERE tr <= 0) a USING (order_id, tr, was_rollback)
+                WHERE b.outcome IS DISTINCT FROM a.outcome OR b.balance_after IS DISTINCT FROM a.balance_after"""
+            for service in kept
+        ),
+    )
+    rules = (
+        Rule("missing-effect", "after IS NULL", "concat('an earlier row of the inbox of ', service, ' is gone')"),
+        Rule("phantom-effect", "before IS NULL", "concat('the inbox of ', service, ' has a row of no saga')"),
+        Rule(
+            "inbox-mismatch",
+            "before IS NOT NULL AND after IS NOT NULL",
+            "concat('an earlier row of the inbox of ', service, ' has changed')",
+        ),
+    )
+    return breaches(recording, Subject("earlier_rows", "key", "saga"), rules, examined={})
