@@ -20,6 +20,10 @@ from bench.cluster.errors import ServerUnavailable
 from bench.cluster.process import Process, start
 from bench.cluster.servers import cluster
 from bench.display import Display
+from bench.nemesis.hands import HANDS
+from bench.nemesis.nemesis import Nemesis
+from bench.nemesis.plan import parse_plan
+from bench.nemesis.site import Site
 from bench.process import GO, HISTORY, READY
 from bench.recording import convert, counters, environment, live, samples, tables, topics
 from bench.recording.calibration import produce_batch_per_s
@@ -151,8 +155,11 @@ def _under_load(run: Run) -> None:
         )
         folders = [path for name, path in run.endpoints.folders.items() if name.startswith("broker")]
         begin = counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
+        site = Site(spec, supervisor, run.endpoints, run.observer, run.start, sampler.lag)
+        nemesis = Nemesis(parse_plan(spec.fault).faults, HANDS, site)
+        stack.callback(nemesis.heal_all)
         (spec.path / GO).touch()
-        _load(run, supervisor, sampler.lag)
+        _load(run, supervisor, nemesis, sampler.lag)
         with run.phase("quiesce"):
             _quiesce(run, supervisor)
             sampler.sample_offsets("quiescent")
@@ -192,20 +199,26 @@ def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     return supervisor, reader
 
 
-def _load(run: Run, supervisor: Supervisor, lag: Callable[[], dict[str, int]]) -> None:
-    """Tends the processes until the driver has ended; a load that stands still too long is given up, not waited for."""
+def _load(run: Run, supervisor: Supervisor, nemesis: Nemesis, lag: Callable[[], dict[str, int]]) -> None:
+    """Tends the processes until the driver has ended and what was struck has recovered; a load that stands still too
+    long is given up, not waited for.
+    """
     history = open_history(run.spec.path / HISTORY)
     moved = (0, time.monotonic())
-    while not supervisor.is_done("driver"):
+    while not (supervisor.is_done("driver") and nemesis.is_at_peace):
         supervisor.tend()
         run.alive()
         progress = read_progress(history)
-        if progress.finished + progress.sent != moved[0]:
+        if supervisor.is_done("driver"):
+            nemesis.load_ended()
+        nemesis.tend(progress.measure_began_ns)
+        if progress.finished + progress.sent != moved[0] or not nemesis.is_at_peace:
             moved = (progress.finished + progress.sent, time.monotonic())
         elif time.monotonic() - moved[1] > STALL_DEADLINE_S:
             raise DeadlineExceeded(f"no operation was sent or finished for {STALL_DEADLINE_S:g} s")
         run.display.progress(progress, run.spec, lag())
         _pause(supervisor)
+    nemesis.load_ended()
     progress = read_progress(history)
     names = ("warm-up", "measure", "drain")
     bounds = (progress.warmup_began_ns, progress.measure_began_ns, progress.drain_began_ns, progress.ended_ns)
