@@ -24,7 +24,7 @@ from bench.nemesis.hands import HANDS
 from bench.nemesis.nemesis import Nemesis
 from bench.nemesis.plan import parse_plan
 from bench.nemesis.site import Site
-from bench.process import GO, HISTORY, READY
+from bench.process import GO, HISTORY, READY, role_of
 from bench.recording import convert, counters, environment, live, samples, tables, topics
 from bench.recording.calibration import produce_batch_per_s
 from bench.recording.errors import RecordingFailed
@@ -181,8 +181,8 @@ def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     spec = run.spec
     reader = run.start("live-reader", "live-reader", 0)
     stack.callback(reader.kill)
-    roles = dict.fromkeys(spec.worker_names(), "worker") | {"driver": "driver"}
-    supervisor = Supervisor(list(roles), lambda name, life: run.start(roles[name], name, life), run.observer)
+    names = [*spec.worker_names(), "driver"]
+    supervisor = Supervisor(names, lambda name, life: run.start(role_of(name), name, life), run.observer)
     stack.callback(supervisor.stop)
     run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
 

@@ -3,10 +3,15 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.nemesis import services
+from bench.nemesis import poison, postgres, scaling, services
 from bench.nemesis.kinds import BROKERS, NETWORK, POSTGRES, SERVICES
 from bench.nemesis.site import Hand, Hands
 
 _NONE: Final[Mapping[str, Hand]] = {}
 
-HANDS: Final[Hands] = {SERVICES: services.HANDS, BROKERS: _NONE, NETWORK: _NONE, POSTGRES: _NONE}
+HANDS: Final[Hands] = {
+    SERVICES: {**services.HANDS, **scaling.HANDS, "poison": poison.poison},
+    BROKERS: _NONE,
+    NETWORK: _NONE,
+    POSTGRES: postgres.HANDS,
+}

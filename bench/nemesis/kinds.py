@@ -41,7 +41,7 @@ KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "rolling": Kind((SERVICE,), 0, "all workers of the service restarted, one after the other"),
         "out": Kind((SERVICE,), 5, "one more worker of the service for the duration"),
         "in": Kind((SERVICE,), 5, "one worker of the service less for the duration"),
-        "slow": Kind(_WORKERS, 5, "its process gets a tenth of its time"),
+        "slow": Kind(_WORKERS, 5, "its process is stopped three quarters of the time"),
         "twin": Kind((SERVICE, WORKER, OWNER), 3, "a second process with the same client and transactional id"),
         "poison": Kind((SERVICE,), 0, "records that do not decode into the service's topics"),
     },
@@ -60,7 +60,7 @@ KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
     POSTGRES: {
         "kill": Kind((DATABASE,), 1, "immediate shutdown; started again, with crash recovery, when it heals"),
         "pause": Kind((DATABASE,), 4, "all of its processes SIGSTOP, then SIGCONT"),
-        "disconnect": Kind((DATABASE,), 0, "the connections of every service terminated in mid-transaction"),
+        "disconnect": Kind((DATABASE,), 1, "each client's connection terminated once, in mid-transaction"),
         "slow": Kind((DATABASE,), 5, "every commit waits a tenth of a second before its flush"),
         "rewind": Kind((DATABASE,), 2, "the tables put back, when it heals, to what they were when it began"),
     },

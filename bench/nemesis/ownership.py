@@ -3,10 +3,12 @@ be the one that is away.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bench.provision import owners
 from bench.spec import RunSpec
 
 Held = dict[str, list[int]]
@@ -15,14 +17,16 @@ Held = dict[str, list[int]]
 
 def held_partitions(spec: RunSpec, process: str) -> Held:
     """What the newest life of a process was assigned and has not been told to give up."""
-    held: dict[str, set[int]] = {}
-    for event in _events(spec, process):
-        partitions = set(event.get("partitions") or ())
-        if event["event"] == "partitions-assigned":
-            held.setdefault(event["topic"], set()).update(partitions)
-        elif event["event"] in ("partitions-revoked", "partitions-lost"):
-            held.setdefault(event["topic"], set()).difference_update(partitions)
-    return {topic: sorted(numbers) for topic, numbers in held.items() if numbers}
+    held: Held = {}
+    lives = _lives(spec, process)
+    for topic, number in sorted(owners(list(_events(lives[-1]))).get(process, ())) if lives else ():
+        held.setdefault(topic, []).append(number)
+    return held
+
+
+def lives_of(spec: RunSpec, process: str) -> int:
+    """How many lives of a process have begun to write."""
+    return len(_lives(spec, process))
 
 
 def owner_of(spec: RunSpec) -> str | None:
@@ -36,9 +40,11 @@ def owner_of(spec: RunSpec) -> str | None:
     return None
 
 
-def _events(spec: RunSpec, process: str) -> Iterator[Mapping[str, Any]]:
-    """The events of the newest life, whole lines alone: its last one may be on the way."""
-    lives = sorted((spec.path / "raw" / "events").glob(f"{process}~*.jsonl"))
-    if lives:
-        for line in lives[-1].read_bytes().split(b"\n")[:-1]:
-            yield orjson.loads(line)
+def _lives(spec: RunSpec, process: str) -> list[Path]:
+    return sorted((spec.path / "raw" / "events").glob(f"{process}~*.jsonl"))
+
+
+def _events(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The events of one life, whole lines alone: its last one may be on the way."""
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        yield orjson.loads(line)

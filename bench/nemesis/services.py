@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -9,6 +10,9 @@ from bench.nemesis.kinds import DRIVER, OWNER
 from bench.nemesis.ownership import held_partitions, owner_of
 from bench.nemesis.plan import Fault
 from bench.nemesis.site import Hand, Missed, Site, Wound
+
+RUNNING_LOOKS: Final = 4
+"""A slow process runs from one look to the next one of so many."""
 
 
 def targets(fault: Fault, site: Site) -> list[str]:
@@ -35,7 +39,7 @@ def restart(fault: Fault, site: Site) -> Wound | Missed:
 def _ended(fault: Fault, site: Site, number: signal.Signals) -> Wound | Missed:
     names = targets(fault, site)
     if not names:
-        return _absent(fault)
+        return absent(fault)
     hit = described(names, site)
     for name in names:
         site.supervisor.end(name, number)
@@ -57,7 +61,7 @@ def pause(fault: Fault, site: Site) -> Wound | Missed:
     """SIGSTOP, then SIGCONT: whoever wakes up takes itself for the owner of what was given away meanwhile."""
     names = targets(fault, site)
     if not names:
-        return _absent(fault)
+        return absent(fault)
     hit = described(names, site)
     _signal(names, site, signal.SIGSTOP)
     return Wound(hit, heal=partial(_signal, names, site, signal.SIGCONT))
@@ -67,6 +71,37 @@ def _signal(names: Sequence[str], site: Site, number: signal.Signals) -> None:
     for name in names:
         if name in site.supervisor.pids():
             site.supervisor.send(name, number)
+
+
+@dataclass(slots=True)
+class _Throttle:
+    """Stops the processes on three of four looks."""
+
+    names: Sequence[str]
+    site: Site
+    looks: int = 0
+    over: bool = False
+
+    def tend(self) -> None:
+        self.looks += 1
+        if not self.over:
+            self._turn()
+
+    def heal(self) -> None:
+        self.over = True
+        _signal(self.names, self.site, signal.SIGCONT)
+
+    def _turn(self) -> None:
+        _signal(self.names, self.site, signal.SIGCONT if self.looks % RUNNING_LOOKS == 0 else signal.SIGSTOP)
+
+
+def slow(fault: Fault, site: Site) -> Wound | Missed:
+    """The processes run for a quarter of the time, in turns of a few tenths of a second: slow, but never silent."""
+    names = targets(fault, site)
+    if not names:
+        return absent(fault)
+    throttle = _Throttle(names, site)
+    return Wound(described(names, site), tend=throttle.tend, heal=throttle.heal)
 
 
 def described(names: Sequence[str], site: Site) -> dict[str, Any]:
@@ -79,8 +114,8 @@ def described(names: Sequence[str], site: Site) -> dict[str, Any]:
     }
 
 
-def _absent(fault: Fault) -> Missed:
+def absent(fault: Fault) -> Missed:
     return Missed(f"no process of {fault.role} was running")
 
 
-HANDS: Final[Mapping[str, Hand]] = {"kill": kill, "restart": restart, "pause": pause}
+HANDS: Final[Mapping[str, Hand]] = {"kill": kill, "restart": restart, "pause": pause, "slow": slow}

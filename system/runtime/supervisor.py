@@ -6,7 +6,7 @@ started it.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from signal import SIGTERM, Signals
 from typing import Protocol
 
@@ -17,6 +17,8 @@ RESTARTS_MAX = 10
 
 BACKOFF_S = 0.2
 BACKOFF_MAX_S = 2.0
+STEADY_S = 30.0
+"""A life so long has come up: the deaths before it no longer count."""
 STOP_GRACE_S = 20.0
 
 
@@ -47,6 +49,7 @@ class _Slot:
     deaths: int = 0
     """Those that count."""
     backoff_s: float = BACKOFF_S
+    began_s: float = field(default_factory=time.monotonic)
     died_s: float | None = None
     done: bool = False
     expected: bool = False
@@ -81,6 +84,10 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Name → pid of what runs."""
         return {name: slot.child.pid for name, slot in self._slots.items() if slot.child.poll() is None}
+
+    def names(self) -> list[str]:
+        """Every process that is kept alive or has ended by itself, whether it runs now or not."""
+        return list(self._slots)
 
     def is_done(self, name: str) -> bool:
         """It ended by itself with exit code 0."""
@@ -122,11 +129,13 @@ class Supervisor:
                 raise GaveUp(f"{name} died {slot.deaths} times, last with exit code {code}")
             elif not slot.held and time.monotonic() - slot.died_s >= slot.backoff_s:
                 slot.life += 1
-                slot.died_s = None
+                slot.died_s, slot.began_s = None, time.monotonic()
                 slot.child = self._begin(name, slot.life)
 
     def _bury(self, slot: _Slot, code: int) -> None:
         slot.died_s = time.monotonic()
+        if slot.died_s - slot.began_s >= STEADY_S:
+            slot.deaths, slot.backoff_s = 0, BACKOFF_S
         slot.done = code == 0 and not slot.expected
         if self.forgiving and not slot.expected:
             slot.backoff_s = min(2 * slot.backoff_s, BACKOFF_MAX_S)

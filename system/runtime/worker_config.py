@@ -1,6 +1,6 @@
 """What a worker is given, and the clients that follow from it: a consumer, a producer and a connection a process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from system.kafka import config
@@ -16,7 +16,7 @@ RECORDS_MAX = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group.
+    and group; `stopping()` ends the waiting for a server that is away.
     """
 
     name: str
@@ -27,6 +27,7 @@ class WorkerConfig:
     session_timeout_ms: int = 6000
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
+    stopping: Callable[[], bool] = lambda: False
 
     @property
     def client_id(self) -> str:
@@ -50,7 +51,11 @@ class WorkerConfig:
         )
 
     def connect(self, service: Service) -> postgres.Transaction:
-        """A connection to the service's schema. Raises psycopg.OperationalError."""
+        """A connection to the service's schema, waited for if the server is away. Raises psycopg.OperationalError."""
         # Below the session timeout: a stopped worker must not hold its rows after its partitions were given away.
         idle_ms = max(500, self.session_timeout_ms * 2 // 3)
-        return postgres.connect(self.dsn, schema=self.prefix + service.name, name=self.name, idle_timeout_ms=idle_ms)
+        schema = self.prefix + service.name
+        return postgres.patiently(
+            lambda: postgres.connect(self.dsn, schema=schema, name=self.name, idle_timeout_ms=idle_ms),
+            given_up=self.stopping,
+        )
