@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cluster.endpoints import Wanted, read_client_config
+from bench.nemesis.legal import Ground, check_plan
+from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
-from system.runtime.failpoints import BadFaultPlan, parse
+from system.runtime.failpoints import BadFaultPlan
 from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
 RATE_MAX_PER_S = 1e7
@@ -71,13 +73,23 @@ def resolve(options: Options) -> RunSpec:
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else REAL
     guarantee = _guarantee(options, scenario, broken)
     _check_replay(options, guarantee)
-    fault = options.fault or broken.fault
-    _check_fault(fault, scenario, guarantee)
+    plan = _plan(options.fault or broken.fault, scenario, guarantee)
+    fault = str(plan)
     settings = {**broken.settings, **_pairs("--set", options.settings)}
     workers = _workers(options.workers, scenario, broken)
     partitions = _within("--partitions", options.partitions, 1, 1000)
     rate_per_s = _rate(options.rate or broken.rate)
     operations, warm_up = _size(options, rate_per_s, default=broken.operations)
+    ground = Ground(
+        workers=workers,
+        brokers=options.brokers if options.bootstrap_servers is None else 0,
+        database=options.dsn is None,
+        load_s=None if rate_per_s is None else (operations - warm_up) / rate_per_s,
+    )
+    try:
+        check_plan(plan, ground)
+    except BadFaultPlan as error:
+        raise UsageError(str(error)) from None
     try:
         scenario.parse_settings(settings)
         arrival.schedule(options.arrival, rate_per_s=rate_per_s or 1.0, operations=1, seed=0)
@@ -194,17 +206,19 @@ def _workers(texts: Sequence[str], scenario: Scenario, broken: Broken) -> Mappin
     return workers
 
 
-def _check_fault(plan: str, scenario: Scenario, guarantee: str) -> None:
+def _plan(text: str, scenario: Scenario, guarantee: str) -> Plan:
+    """The plan in its canonical form, its crashes checked."""
     points = scenario.failpoints(GUARANTEES[guarantee])
     try:
-        crashes = parse(plan)
+        plan = parse_plan(text)
     except BadFaultPlan as error:
         raise UsageError(str(error)) from None
-    for crash in crashes:
+    for crash in plan.crashes:
         one_of(f"service in fault {crash}:", crash.service, list(points))
         one_of(f"failpoint of {crash.service} under {guarantee} in fault {crash}:", crash.point, points[crash.service])
         if crash.point in ONCE_A_LIFE and crash.count > 1:
             raise UsageError(f"fault {crash}: {crash.point} is passed once a life; legal: #1")
+    return plan
 
 
 def _check_replay(options: Options, guarantee: str) -> None:

@@ -31,6 +31,8 @@ HISTORY = "raw/history"
 GO = "raw/go"
 READY = "raw/driver-ready"
 GO_DEADLINE_S = 600.0
+TWIN_SLOT = 100
+"""Slot n's twin has slot 100 + n in its own records; there are never so many workers of a service."""
 
 
 def _stopping() -> threading.Event:
@@ -46,12 +48,19 @@ def worker(spec: RunSpec, name: str, life: int) -> int:
     return _work(spec, name, life, FileObserver(spec.path, name))
 
 
+def twin(spec: RunSpec, name: str, life: int) -> int:
+    """A worker that takes itself for another: `pay-100` for `pay-0`, whose client and transactional id it has."""
+    service, _, slot = name.rpartition("-")
+    original = f"{service}-{int(slot) - TWIN_SLOT}"
+    return _work(spec, original, life, FileObserver(spec.path, name), is_twin=True)
+
+
 def replayer(spec: RunSpec, name: str, life: int) -> int:
     """The same over a log that was read before; it is not recorded."""
     return _work(spec, name, life, NullObserver())
 
 
-def _work(spec: RunSpec, name: str, life: int, observer: Observer) -> int:
+def _work(spec: RunSpec, name: str, life: int, observer: Observer, *, is_twin: bool = False) -> int:
     stop = _stopping()
     service, _, slot = name.rpartition("-")
     settings = WorkerConfig(
@@ -61,7 +70,8 @@ def _work(spec: RunSpec, name: str, life: int, observer: Observer) -> int:
         connection=spec.connection,
         guarantee=GUARANTEES[spec.guarantee],
         session_timeout_ms=spec.session_timeout_ms,
-        crashes=spec.crash_of(service, slot=int(slot), life=life),
+        crashes=() if is_twin else spec.crash_of(service, slot=int(slot), life=life),
+        stopping=stop.is_set,
     )
     _collect_seldom()
     member = Worker(spec.services()[service], spec.wrong().worker(settings), observer)
@@ -123,11 +133,19 @@ def seeder(spec: RunSpec, _name: str, _life: int) -> int:
 
 ROLES: dict[str, Callable[[RunSpec, str, int], int]] = {
     "worker": worker,
+    "twin": twin,
     "replayer": replayer,
     "driver": driver,
     "live-reader": live_reader,
     "seeder": seeder,
 }
+
+
+def role_of(name: str) -> str:
+    """The role of a process that is kept alive while the load goes on."""
+    if name == "driver":
+        return name
+    return "twin" if int(name.rpartition("-")[2]) >= TWIN_SLOT else "worker"
 
 
 def main(argv: Sequence[str]) -> int:

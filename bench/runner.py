@@ -20,7 +20,11 @@ from bench.cluster.errors import ServerUnavailable
 from bench.cluster.process import Process, start
 from bench.cluster.servers import cluster
 from bench.display import Display
-from bench.process import GO, HISTORY, READY
+from bench.nemesis.hands import HANDS
+from bench.nemesis.nemesis import Nemesis
+from bench.nemesis.plan import parse_plan
+from bench.nemesis.site import Site
+from bench.process import GO, HISTORY, READY, role_of
 from bench.recording import convert, counters, environment, live, samples, tables, topics
 from bench.recording.calibration import produce_batch_per_s
 from bench.recording.errors import RecordingFailed
@@ -152,8 +156,11 @@ def _under_load(run: Run) -> None:
         )
         folders = [path for name, path in run.endpoints.folders.items() if name.startswith("broker")]
         begin = counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
+        site = Site(spec, supervisor, run.endpoints, run.observer, run.start, sampler.lag)
+        nemesis = Nemesis(parse_plan(spec.fault).faults, HANDS, site)
+        stack.callback(nemesis.heal_all)
         (spec.path / GO).touch()
-        _load(run, supervisor, sampler.lag)
+        _load(run, supervisor, nemesis, sampler.lag)
         with run.phase("quiesce"):
             _quiesce(run, supervisor)
             sampler.sample_offsets("quiescent")
@@ -175,8 +182,8 @@ def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     spec = run.spec
     reader = run.start("live-reader", "live-reader", 0)
     stack.callback(reader.kill)
-    roles = dict.fromkeys(spec.worker_names(), "worker") | {"driver": "driver"}
-    supervisor = Supervisor(list(roles), lambda name, life: run.start(roles[name], name, life), run.observer)
+    names = [*spec.worker_names(), "driver"]
+    supervisor = Supervisor(names, lambda name, life: run.start(role_of(name), name, life), run.observer)
     stack.callback(supervisor.stop)
     run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
 
@@ -193,23 +200,29 @@ def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     return supervisor, reader
 
 
-def _load(run: Run, supervisor: Supervisor, lag: Callable[[], dict[str, int]]) -> None:
-    """Tends the processes until the driver has ended; a load that stands still too long is given up, not waited for."""
+def _load(run: Run, supervisor: Supervisor, nemesis: Nemesis, lag: Callable[[], dict[str, int]]) -> None:
+    """Tends the processes until the driver has ended and what was struck has recovered; a load that stands still too
+    long is given up, not waited for.
+    """
     history = open_history(run.spec.path / HISTORY)
     moved = (0, time.monotonic())
     watched_ns = 0
-    while not supervisor.is_done("driver"):
+    while not (supervisor.is_done("driver") and nemesis.is_at_peace):
         supervisor.tend()
         run.alive()
         if time.monotonic_ns() - watched_ns >= WATCH_PERIOD_S * 1e9:
             watched_ns = _watch(run, history)
         progress = read_progress(history)
-        if progress.finished + progress.sent != moved[0]:
+        if supervisor.is_done("driver"):
+            nemesis.load_ended()
+        nemesis.tend(progress.measure_began_ns)
+        if progress.finished + progress.sent != moved[0] or not nemesis.is_at_peace:
             moved = (progress.finished + progress.sent, time.monotonic())
         elif time.monotonic() - moved[1] > STALL_DEADLINE_S:
             raise DeadlineExceeded(f"no operation was sent or finished for {STALL_DEADLINE_S:g} s")
         run.display.progress(progress, run.spec, lag())
         _pause(supervisor)
+    nemesis.load_ended()
     progress = read_progress(history)
     names = ("warm-up", "measure", "drain")
     bounds = (progress.warmup_began_ns, progress.measure_began_ns, progress.drain_began_ns, progress.ended_ns)

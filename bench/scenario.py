@@ -84,15 +84,16 @@ REAL = Broken(
 class Scenario:
     """What happens and what must hold.
 
-    `topics`: name → Kafka's topic settings. `tables_sql`: with `${prefix}`. `client_failpoints(guarantee)`:
-    failpoints of what the load driver runs in its own process, by service name. `seed_tables(spec)` fills the tables;
-    `open_load(spec, observer, failpoint)` gives the driver its target; `describe(spec)` names the operations on the
-    wire.
+    `topics`: name → Kafka's topic settings; `busiest_topic`: of those that a group reads the one with the most records.
+    `tables_sql`: with `${prefix}`. `client_failpoints(guarantee)`: failpoints of what the load driver runs in its own
+    process, by service name. `seed_tables(spec)` fills the tables; `open_load(spec, observer, failpoint)` gives the
+    driver its target; `describe(spec)` names the operations on the wire.
     """
 
     name: str
     story: str
     topics: Mapping[str, Mapping[str, str]]
+    busiest_topic: str
     groups: Mapping[str, Sequence[str]]
     services: Services
     tables_sql: str

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from bench.nemesis.plan import parse_plan
 from bench.recording.quiescence import outboxes_are_empty
 from bench.scenario import REAL, Broken, Scenario, Services, scenarios
 from system.kafka.config import Value
 from system.kafka.kernel import kernel_kind
-from system.runtime.failpoints import Crash, parse
+from system.runtime.failpoints import Crash
 from system.runtime.guarantees import GUARANTEES
 
 SPEC_FILE = "raw/spec.json"
@@ -63,7 +64,7 @@ class RunSpec:
 
     def crash_of(self, service: str, *, slot: int, life: int) -> tuple[Crash, ...]:
         """The crash armed in this life of a process: a service's crashes strike one a life, in slot 0."""
-        crashes = [crash for crash in parse(self.fault) if crash.service == service]
+        crashes = [crash for crash in parse_plan(self.fault).crashes if crash.service == service]
         return tuple(crashes[life : life + 1]) if slot == 0 else ()
 
     def nothing_to_relay(self) -> bool:

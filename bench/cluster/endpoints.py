@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.cluster.process import Process
+from bench.cluster.roster import Roster
 from system.kafka.config import BadClientConfig, refuse_reserved
 
 
@@ -32,23 +33,30 @@ class Endpoints:
 
     `client`: librdkafka properties for every client besides `bootstrap.servers` (SASL, TLS). `pids`: server → process
     id of those that were started here (`broker-1` …, `postgres`). `folders`: server → its data folder. `owned`: all of
-    them were started here. `dsn` is empty where no database was wanted.
+    them were started here. `dsn` is empty where no database was wanted. `roster`: the servers that were started here,
+    one of which a fault may end and start again.
     """
 
     bootstrap: str
     client: Mapping[str, str]
     dsn: str
-    processes: tuple[Process, ...] = ()
+    roster: Roster = field(default_factory=Roster)
     folders: Mapping[str, Path] = field(default_factory=dict)
     owned: bool = False
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        return tuple(self.roster.running)
 
     @property
     def pids(self) -> Mapping[str, int]:
         return {process.name: process.pid for process in self.processes}
 
     def dead(self) -> list[str]:
-        """A line for each server that was started here and runs no more, with the end of its log."""
-        return [obituary(process) for process in self.processes if process.poll() is not None]
+        """A line for each server that was started here and runs no more, though no fault ended it, with the end of its
+        log.
+        """
+        return [obituary(process) for process in self.roster.dead()]
 
 
 def obituary(process: Process) -> str:

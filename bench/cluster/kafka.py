@@ -135,14 +135,18 @@ class Brokers:
 
     def start(self, logs: Path) -> Iterator[Process]:
         """Start each node; they serve when `bench.cluster.ready` says so."""
+        for node in self.nodes:
+            yield self.start_node(node, logs)
+
+    def start_node(self, node: Node, logs: Path) -> Process:
+        """Start one node over the folder that it has, for the first time or again."""
         heap_mib = HEAP_MIB[len(self.nodes)]
         heap = (f"-Xmx{heap_mib}m", f"-Xms{heap_mib}m", "-XX:+ExitOnOutOfMemoryError")
         # On two cores the optimising compiler takes a third of the machine for a minute; C1 alone is warm after
         # seconds.
         collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
-        for node in self.nodes:
-            argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
-            yield start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+        argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
+        return start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
 
     def _argv(self, node: Node, flags: Sequence[str]) -> tuple[str, ...]:
         # Without the first two, files outside the node's folder would stay behind a killed process.

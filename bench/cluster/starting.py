@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from bench.cluster.java import find_java
 from bench.cluster.ports import free_ports, require_free
 from bench.cluster.process import Process
 from bench.cluster.ready import await_kafka, await_postgres
+from bench.cluster.roster import Roster, Starts
 from bench.cluster.shield import shield
 from bench.waiting import DeadlineExceeded, wait_until
 
@@ -79,8 +81,7 @@ def _attempt(start: Start, place: Path) -> Endpoints:
     start.say(f"starting {servers}")
     brokers, database = servers.brokers, servers.database
     if database:
-        idle_ms = start.wanted.idle_in_transaction_ms
-        start.running.append(postgres.start_server(database, idle_in_transaction_ms=idle_ms, logs=start.logs))
+        start.running.append(_start_database(start, database))
     if brokers:
         # `extend` takes them one by one, so an interruption finds each that was started in the list.
         start.running.extend(brokers.start(start.logs))
@@ -139,7 +140,24 @@ def _endpoints(start: Start, servers: _Servers) -> Endpoints:
         bootstrap=brokers.bootstrap if brokers else start.wanted.bootstrap or "",
         client=start.client,
         dsn=database.dsn if database else start.wanted.dsn or "",
-        processes=tuple(start.running),
+        roster=Roster(start.running, _starts(start, servers)),
         folders=folders,
         owned=bool(brokers and (database or not start.wanted.database)),
     )
+
+
+def _starts(start: Start, servers: _Servers) -> Starts:
+    """How each server is started anew after a fault has ended it."""
+    starts = {}
+    if servers.database:
+        starts[postgres.NAME] = partial(_start_database, start, servers.database)
+    if servers.brokers:
+        starts.update(
+            {node.name: partial(servers.brokers.start_node, node, start.logs) for node in servers.brokers.nodes}
+        )
+    return starts
+
+
+def _start_database(start: Start, database: postgres.Database) -> Process:
+    idle_ms = start.wanted.idle_in_transaction_ms
+    return postgres.start_server(database, idle_in_transaction_ms=idle_ms, logs=start.logs)

@@ -18,7 +18,8 @@ RECORDS_MAX = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group. `open_producer`, `open_relay` and `strike` (what a crash is) are pieces that a wrong system replaces.
+    and group; `stopping()` ends the waiting for a server that is away. `open_producer`, `open_relay` and `strike` (what
+    a crash is) are pieces that a wrong system replaces.
     """
 
     name: str
@@ -32,6 +33,7 @@ class WorkerConfig:
     open_producer: Callable[[config.Properties], BatchProducer] = BatchProducer
     open_relay: Callable[[str], Relay] = Relay
     strike: Callable[[Callable[[], None]], None] = die
+    stopping: Callable[[], bool] = lambda: False
 
     @property
     def client_id(self) -> str:
@@ -56,7 +58,11 @@ class WorkerConfig:
         return {**plain, **service.consumer}
 
     def connect(self, service: Service) -> postgres.Transaction:
-        """A connection to the service's schema. Raises psycopg.OperationalError."""
+        """A connection to the service's schema, waited for if the server is away. Raises psycopg.OperationalError."""
         # Below the session timeout: a stopped worker must not hold its rows after its partitions were given away.
         idle_ms = max(500, self.session_timeout_ms * 2 // 3)
-        return postgres.connect(self.dsn, schema=self.prefix + service.name, name=self.name, idle_timeout_ms=idle_ms)
+        schema = self.prefix + service.name
+        return postgres.patiently(
+            lambda: postgres.connect(self.dsn, schema=schema, name=self.name, idle_timeout_ms=idle_ms),
+            given_up=self.stopping,
+        )

@@ -4,10 +4,15 @@ A list parameter is adapted element by element (2.7 µs of client CPU a row of f
 that `str.join` built), so statements take one text literal a column and cast it: `unnest(%s::text[], %s::int[])`.
 """
 
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, LiteralString
 
 import psycopg
+
+PATIENCE_S = 60.0
+"""So long a server that is gone is waited for: after a crash it replays its log, about ten seconds a gigabyte."""
 
 Transaction = psycopg.Connection[tuple[Any, ...]]
 
@@ -39,6 +44,22 @@ def connect(dsn: str, *, schema: str, name: str, idle_timeout_ms: int = 0) -> Tr
     connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (str(idle_timeout_ms),))
     connection.commit()
     return connection
+
+
+def patiently(open_it: Callable[[], Transaction], *, given_up: Callable[[], bool]) -> Transaction:
+    """A connection to a server that may be on its way back from a crash. Raises psycopg.OperationalError when it has
+    not answered within `PATIENCE_S`, or when `given_up()`.
+    """
+    deadline_s, pause_s = time.monotonic() + PATIENCE_S, 0.05
+    never = threading.Event()
+    while True:
+        try:
+            return open_it()
+        except psycopg.OperationalError:
+            if given_up() or time.monotonic() + pause_s > deadline_s:
+                raise
+            never.wait(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
 
 
 def text_array(values: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ SCENARIO = Scenario(
         contract.OUTC_OFFS: contract.TOPIC_CONFIG[contract.OUTC_OFFS],
         **{topic + DEAD_LETTER_SUFFIX: {} for topic in contract.DATA_TOPICS},
     },
+    busiest_topic=contract.OUTCOMES,
     groups=contract.GROUPS,
     services=SERVICES,
     tables_sql=files("system.checkout").joinpath("tables.sql").read_text(),

@@ -1,7 +1,8 @@
 """What dies is started again with its next life, what ended well is not, and what dies for ever is given up."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from signal import SIGKILL, SIGTERM, Signals
 
 import pytest
 
@@ -16,9 +17,13 @@ class Puppet:
 
     pid: int
     code: int | None = None
+    signals: list[Signals] = field(default_factory=list)
 
     def poll(self) -> int | None:
         return self.code
+
+    def signal(self, number: Signals) -> None:
+        self.signals.append(number)
 
     def stop(self, grace_s: float) -> int:
         self.code = 0 if self.code is None else self.code
@@ -78,3 +83,38 @@ def test_stopping_waits_for_everything_and_says_how_it_ended() -> None:
     started[0][2].code = -9
     assert supervisor.stop() == {"pay-0": -9, "driver": 0}
     assert supervisor.pids() == {}
+
+
+def test_what_was_ended_on_purpose_waits_for_its_release_and_comes_back_even_from_a_clean_end() -> None:
+    supervisor, started = supervised()
+    supervisor.end("pay-0", SIGTERM)
+    assert started[0][2].signals == [SIGTERM]
+    started[0][2].code = 0
+    tended(supervisor, lambda: "pay-0" not in supervisor.pids())
+    supervisor.tend()
+    assert len(started) == 2
+    supervisor.release("pay-0")
+    tended(supervisor, lambda: len(started) == 3)
+    assert started[2][:2] == ("pay-0", 1)
+
+
+def test_deaths_on_purpose_are_never_too_many() -> None:
+    supervisor, started = supervised()
+    for _ in range(RESTARTS_MAX + 2):
+        supervisor.end("pay-0", SIGKILL)
+        supervisor.release("pay-0")
+        started[-1 if len(started) > 2 else 0][2].code = -9
+        before = len(started)
+        tended(supervisor, lambda before=before: len(started) > before)  # type: ignore[misc]
+    assert not supervisor.is_done("pay-0")
+
+
+def test_one_more_process_comes_and_goes_without_a_new_life() -> None:
+    supervisor, started = supervised()
+    supervisor.add("pay-1")
+    supervisor.retire("pay-1")
+    assert started[2][2].signals == [SIGTERM]
+    started[2][2].code = 0
+    tended(supervisor, lambda: "pay-1" not in supervisor.stop([]) and "pay-1" not in supervisor.pids())
+    supervisor.tend()
+    assert len(started) == 3

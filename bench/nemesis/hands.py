@@ -1,0 +1,17 @@
+"""The hands of every family, by kind."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bench.nemesis import poison, postgres, scaling, services
+from bench.nemesis.kinds import BROKERS, NETWORK, POSTGRES, SERVICES
+from bench.nemesis.site import Hand, Hands
+
+_NONE: Final[Mapping[str, Hand]] = {}
+
+HANDS: Final[Hands] = {
+    SERVICES: {**services.HANDS, **scaling.HANDS, "poison": poison.poison},
+    BROKERS: _NONE,
+    NETWORK: _NONE,
+    POSTGRES: postgres.HANDS,
+}
