@@ -162,6 +162,10 @@ def test_a_signal_at_any_moment_leaves_no_process_behind(moment: str, number: si
         str(tmp_path),
         "--rate",
         "1000",
+        "--operations",
+        "4000",
+        "--warmup-s",
+        "0.5",
         "--seed",
         "1",
     ]
