@@ -163,9 +163,7 @@ def test_a_signal_at_any_moment_leaves_no_process_behind(moment: str, number: si
         "--rate",
         "1000",
         "--operations",
-        "4000",
-        "--warmup-s",
-        "0.5",
+        "3000" if moment == "· quiesce" else "60000",
         "--seed",
         "1",
     ]
