@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from reports.index import index, is_ours
+from reports.index import refresh
 from reports.page import report
 
 USAGE = 64
@@ -17,8 +17,7 @@ def main(arguments: list[str]) -> int:
     run_folder = Path(arguments[0]).resolve()
     try:
         page = report(run_folder)
-        if is_ours(run_folder.parent / "index.html"):
-            index(run_folder.parent)
+        refresh(run_folder.parent)
     except OSError as error:
         print(f"no report: {error}", file=sys.stderr)
         return USAGE

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.measure.files import json_object
+from reports.index import refresh
 from reports.matrix_crash import crash_sections
 from reports.matrix_kill import kill_sections
 from reports.matrix_price import price_sections
@@ -66,10 +67,12 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m reports.matrix FOLDER, where matrix.json is", file=sys.stderr)
         return USAGE
     try:
-        print(matrix_page(Path(arguments[0]).resolve()))
+        page = matrix_page(Path(arguments[0]).resolve())
+        refresh(page.parent.parent)
     except OSError as error:
         print(f"no page: {error}", file=sys.stderr)
         return USAGE
+    print(page)
     return 0
 
 

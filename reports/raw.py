@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bench.measure.files import json_object
 from bench.raw.table import figure_of, times
+from reports.index import refresh
 from reports.page import stylesheet, templates, write_page
 from reports.raw_bars import bars, keys, role, text
 from reports.rounding import percent, short, time_text, whole
@@ -185,10 +186,12 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m reports.raw FOLDER, where raw.json is", file=sys.stderr)
         return USAGE
     try:
-        print(raw_page(Path(arguments[0]).resolve()))
+        page = raw_page(Path(arguments[0]).resolve())
+        refresh(page.parent.parent)
     except OSError as error:
         print(f"no page: {error}", file=sys.stderr)
         return USAGE
+    print(page)
     return 0
 
 

@@ -169,6 +169,24 @@ def test_the_index_lists_runs_newest_first_with_their_verdicts(struck: Path) -> 
     assert not parsed(runs / "index.html").wrong
 
 
+def test_the_index_lists_matrices_and_ceilings_with_how_many_of_their_claims_hold(tmp_path: Path) -> None:
+    held, missed, open_ = ({"verdict": word} for word in ("held", "broken", "undecided"))
+    sweeps = {
+        "20261121T080000Z-matrix-kill/matrix.json": {"kind": "kill", "profile": "full", "claims": [held, missed]},
+        "20261121T090000Z-raw/raw.json": {"profile": "standard", "claims": [{"verdict": "reached"}, open_]},
+        "20261121T100000Z-matrix-crash/matrix.json": {"kind": "crash", "claims": [held], "complete": False},
+    }
+    for name, document in sweeps.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(orjson.dumps(document))
+    text = index(tmp_path).read_text(encoding="utf-8")
+    rows = [row for row in text.split("<tr")[2:] if "chip" in row]
+    found = [re.search(r"chip (\w+).*", row) for row in rows]
+    assert [one[1] for one in found if one] == ["unknown", "unknown", "invalid"]
+    assert ["1 of 1" in rows[0], "1 of 2" in rows[1], "1 of 2" in rows[2]] == [True] * 3
+    assert ["matrix crash" in rows[0], "raw standard" in rows[1], "matrix kill full" in rows[2]] == [True] * 3
+
+
 def test_the_command_renders_page_and_index_and_leaves_a_foreign_index_alone(tmp_path: Path) -> None:
     run = write_run(tmp_path / "20261121T101500Z-checkout")
     assert main([str(run)]) == 0
