@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.cluster.endpoints import Wanted, read_client_config
 from bench.nemesis.legal import Ground, check_plan
+from bench.nemesis.mix import expanded
 from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
@@ -119,6 +120,7 @@ def resolve(options: Options) -> RunSpec:
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], fault),
+        mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
