@@ -119,7 +119,7 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
-        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], fault),
+        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], plan),
         mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
@@ -133,11 +133,12 @@ def _check_servers(options: Options) -> None:
     read_client_config(options.client_config)
 
 
-def _drain_deadline_s(broken: Broken | None, guarantee: Guarantee, fault: str) -> float:
+def _drain_deadline_s(broken: Broken | None, guarantee: Guarantee, plan: Plan) -> float:
     if broken and broken.drain_deadline_s:
         return broken.drain_deadline_s
-    # What is lost in a crash never comes, however long it is waited for.
-    return LOSING_DRAIN_DEADLINE_S if guarantee.loses and fault != "none" else DRAIN_DEADLINE_S
+    # What is lost in a crash, or put back with the tables, never comes, however long it is waited for.
+    loses = (guarantee.loses and plan.words) or any(fault.kind == "rewind" for fault in plan.faults)
+    return LOSING_DRAIN_DEADLINE_S if loses else DRAIN_DEADLINE_S
 
 
 def _rate(text: str) -> float | None:
