@@ -75,7 +75,11 @@ _servers = _options(
 @choreobench.command(epilog="Example: choreobench run checkout --rate 5000 --duration-s 30 --seed 1")
 @click.argument("scenario")
 @click.option("--guarantee", help="How the worker loop orders its steps.  [default: idempotent]")
-@click.option("--fault", metavar="PLAN", help="none, or crash:SERVICE@POINT#N, several joined by +.  [default: none]")
+@click.option(
+    "--fault",
+    metavar="PLAN",
+    help="none, crash:SERVICE@POINT#N, KIND:ROLE@Ns[~Ns] or mix:FAMILY@Ns~Ns, joined by +.  [default: none]",
+)
 @click.option("--rate", help="Operations a second, or max: closed loop at full speed.  [default: 2000]")
 @click.option("--arrival", default="poisson", show_default=True, help="constant, poisson, step or burst.")
 @click.option("--operations", type=int, help="How many operations, warm-up included.  [default: 100000]")
@@ -214,8 +218,9 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @_cluster
 @click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
-    """Many small runs as one table. KIND: crash (every failpoint under every guarantee), guarantee (the price of
-    correctness) or kill (every broken system and corrupt recording before the checkers).
+    """Many small runs as one table. KIND: crash (every failpoint under every guarantee), fault (every kind of fault
+    under every guarantee), guarantee (the price of correctness) or kill (every broken system and corrupt recording
+    before the checkers).
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """

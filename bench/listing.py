@@ -5,6 +5,8 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from bench.nemesis.kinds import FAMILIES, KINDS
+from bench.nemesis.plan import ALL
 from bench.scenario import Broken, Scenario, scenarios
 from system.runtime.guarantees import GUARANTEES
 
@@ -26,6 +28,12 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
     console.print(
         "  fault [bold]crash:SERVICE@POINT#N[/bold]  SIGKILL of the service's first process at its N-th passing"
     )
+    for name, kinds in KINDS.items():
+        rows = [
+            (f"{kind}:{'|'.join(one.roles)}@Ns[~Ns]", f"{one.story} ({one.heals_s:g} s)") for kind, one in kinds.items()
+        ]
+        _print_rows(console, f"faults of {name} (--fault, seconds after the measured load began, and how long)", rows)
+    console.print(f"  fault [bold]mix:{'|'.join((*FAMILIES, ALL))}@Ns~Ns[/bold]  faults of a family drawn by the seed")
     for name in scenario.guarantees:
         # Services that share their points share a line.
         services: dict[tuple[str, ...], list[str]] = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.cluster.endpoints import Wanted, read_client_config
 from bench.nemesis.legal import Ground, check_plan
+from bench.nemesis.mix import expanded
 from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
@@ -115,7 +116,8 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=broken.session_timeout_ms,
-        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], fault),
+        drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], plan),
+        mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
@@ -141,11 +143,12 @@ def _guarantee(options: Options, scenario: Scenario, broken: Broken) -> str:
     return options.guarantee
 
 
-def _drain_deadline_s(broken: Broken, guarantee: Guarantee, fault: str) -> float:
+def _drain_deadline_s(broken: Broken, guarantee: Guarantee, plan: Plan) -> float:
     if broken.drain_deadline_s:
         return broken.drain_deadline_s
-    # What is lost in a crash never comes, however long it is waited for.
-    return LOSING_DRAIN_DEADLINE_S if guarantee.loses and fault != "none" else DRAIN_DEADLINE_S
+    # What is lost in a crash, or put back with the tables, never comes, however long it is waited for.
+    loses = (guarantee.loses and plan.words) or any(fault.kind == "rewind" for fault in plan.faults)
+    return LOSING_DRAIN_DEADLINE_S if loses else DRAIN_DEADLINE_S
 
 
 def _rate(text: str) -> float | None:

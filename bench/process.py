@@ -30,6 +30,8 @@ from system.runtime.worker_config import WorkerConfig
 HISTORY = "raw/history"
 GO = "raw/go"
 READY = "raw/driver-ready"
+FAULTY = "raw/fault-open"
+"""There while something is struck and not healed."""
 GO_DEADLINE_S = 600.0
 TWIN_SLOT = 100
 """Slot n's twin has slot 100 + n in its own records; there are never so many workers of a service."""
@@ -102,8 +104,14 @@ def driver(spec: RunSpec, name: str, life: int) -> int:
     (spec.path / READY).touch()
     wait_until(lambda: (spec.path / GO).exists() or stop.is_set(), deadline_s=GO_DEADLINE_S, why="the go", poll_s=0.005)
     plan = Plan(intended_ns=_intended(spec), window=spec.window, drain_deadline_s=spec.drain_deadline_s)
-    plan = spec.wrong().plan(plan, history)
-    drive(plan, target, history, stop=stop, announce=lambda phase: observer.event("phase-began", phase=phase))
+    drive(
+        spec.wrong().plan(plan, history),
+        target,
+        history,
+        stop=stop,
+        announce=lambda phase: observer.event("phase-began", phase=phase),
+        disturbed=(spec.path / FAULTY).exists,
+    )
     return 0
 
 

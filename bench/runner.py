@@ -22,7 +22,6 @@ from bench.cluster.servers import cluster
 from bench.display import Display
 from bench.nemesis.hands import HANDS
 from bench.nemesis.nemesis import Nemesis
-from bench.nemesis.plan import parse_plan
 from bench.nemesis.site import Site
 from bench.process import GO, HISTORY, READY, role_of
 from bench.recording import convert, counters, environment, live, samples, tables, topics
@@ -157,7 +156,9 @@ def _under_load(run: Run) -> None:
         folders = [path for name, path in run.endpoints.folders.items() if name.startswith("broker")]
         begin = counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
         site = Site(spec, supervisor, run.endpoints, run.observer, run.start, sampler.lag)
-        nemesis = Nemesis(parse_plan(spec.fault).faults, HANDS, site)
+        nemesis = Nemesis(spec.faults(), HANDS, site)
+        for word, faults in spec.mixed.items():
+            run.observer.event("plan-expanded", fault=word, faults=list(faults))
         stack.callback(nemesis.heal_all)
         (spec.path / GO).touch()
         _load(run, supervisor, nemesis, sampler.lag)

@@ -1,13 +1,13 @@
 """A run, resolved: every knob with its value, frozen, handed to each process of the run and written into `run.json`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bench.nemesis.plan import parse_plan
+from bench.nemesis.plan import Fault, parse_plan
 from bench.recording.quiescence import outboxes_are_empty
 from bench.scenario import REAL, Broken, Scenario, Services, scenarios
 from system.kafka.config import Value
@@ -21,7 +21,9 @@ DRAIN_DEADLINE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What is run. `rate_per_s` None: closed loop at full speed. `operations` counts the warm-up's too."""
+    """What is run. `rate_per_s` None: closed loop at full speed. `operations` counts the warm-up's too. `mixed`: a mix,
+    as the plan has it → the faults that it stands for.
+    """
 
     scenario: str
     guarantee: str
@@ -42,6 +44,7 @@ class RunSpec:
     session_timeout_ms: int
     drain_deadline_s: float
     window: int
+    mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     connection: Mapping[str, Value] = field(default_factory=dict)
     dsn: str = ""
 
@@ -66,6 +69,11 @@ class RunSpec:
         """The crash armed in this life of a process: a service's crashes strike one a life, in slot 0."""
         crashes = [crash for crash in parse_plan(self.fault).crashes if crash.service == service]
         return tuple(crashes[life : life + 1]) if slot == 0 else ()
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault of the plan, those of its mixes included."""
+        drawn = [fault for words in self.mixed.values() for fault in parse_plan("+".join(words)).faults]
+        return (*parse_plan(self.fault).faults, *drawn)
 
     def nothing_to_relay(self) -> bool:
         """Whether every outbox is empty, under a guarantee that has them. Raises `RecordingFailed`."""

@@ -67,15 +67,16 @@ def drive(
     *,
     stop: threading.Event,
     announce: Callable[[str], None] = lambda phase: None,
+    disturbed: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Drives the operations that the history says are unsent, and drains. Returns the final counters.
 
     `stop` (set by a signal handler) ends the sending and shortens the drain. `announce` is told each phase as it
-    begins: `warm-up`, `measure`, `drain`. Operating errors become outcomes; a programmer's error in the target is
-    raised from here.
+    begins: `warm-up`, `measure`, `drain`. While `disturbed()`, the drain's deadline does not run. Operating errors
+    become outcomes; a programmer's error in the target is raised from here.
     """
     with _quiet_interpreter():
-        return _Drive(plan, target, history, stop).run(announce)
+        return _Drive(plan, target, history, stop).run(announce, disturbed)
 
 
 @contextmanager
@@ -105,7 +106,7 @@ class _Drive:
         self._closing = threading.Event()
         self._never = threading.Event()
 
-    def run(self, announce: Callable[[str], None]) -> Progress:
+    def run(self, announce: Callable[[str], None], disturbed: Callable[[], bool]) -> Progress:
         threads = [self._thread(self._read_outcomes, "outcomes")]
         for queue in self.queues:
             for number in range(queue.lane.sessions):
@@ -114,7 +115,7 @@ class _Drive:
             keep = self._keep_window if self.plan.intended_ns is None else self._keep_schedule
             keep(announce)
             self._mark_phase("drain", announce)
-            self._drain()
+            self._drain(disturbed)
         finally:
             self._close(threads)
         for queue in self.queues:
@@ -180,11 +181,13 @@ class _Drive:
             self.ledger.mark(name, time.monotonic_ns())
             announce(phase)
 
-    def _drain(self) -> None:
+    def _drain(self, disturbed: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + self.plan.drain_deadline_s
         while self.first + self.ledger.finished < self.sent and time.monotonic() < deadline_s and self.error is None:
             if self.stop.is_set():
                 deadline_s = min(deadline_s, time.monotonic() + self.plan.stop_deadline_s)
+            elif disturbed():
+                deadline_s = time.monotonic() + self.plan.drain_deadline_s
             self._never.wait(0.005)
 
     def _serve(self, queue: LaneQueue) -> None:

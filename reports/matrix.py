@@ -16,13 +16,14 @@ from reports.surroundings import environment, when
 USAGE: Final = 64
 TITLES: Final = {
     "crash": ("Crash matrix", "Every service killed at every point between two steps, under every guarantee."),
+    "fault": ("Fault matrix", "Every kind of fault under every guarantee: what struck, what it cost, what it broke."),
     "kill": (
         "Kill matrix",
         "Every wrong system and every damaged recording before the checkers that should notice it.",
     ),
     "guarantee": ("The price of correctness", "The same load under every guarantee, in interleaved rounds."),
 }
-SECTIONS: Final = {"crash": crash_sections, "kill": kill_sections, "guarantee": price_sections}
+SECTIONS: Final = {"crash": crash_sections, "fault": crash_sections, "kill": kill_sections, "guarantee": price_sections}
 CHIPS: Final = {"held": "valid", "broken": "invalid", "unknown": "unknown"}
 """Verdict of a claim → class of its chip."""
 

@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 
 from bench.cluster.endpoints import Wanted, read_client_config
-from bench.matrix import crash, document, guarantee, kill
+from bench.matrix import crash, document, fault, guarantee, kill
 from bench.matrix.cells import Cell, Claim, Result
 from bench.matrix.meter import Meter
 from bench.matrix.servers import Shared
@@ -34,13 +34,16 @@ PAGE: Final = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the three matrices: its cells, and what is said of their results."""
+    """One of the matrices: its cells, and what is said of their results. `starts_servers`: it hurts them, so they must
+    be its own.
+    """
 
     cells: Callable[..., list[Cell]]
     judged: Callable[[Result, Scenario], Result]
     claims: Callable[..., list[Claim]]
     summary: Callable[..., Mapping[str, Any]]
     shares_servers: bool = True
+    starts_servers: bool = False
 
 
 def _as_it_is(result: Result, _scenario: Scenario) -> Result:
@@ -50,6 +53,7 @@ def _as_it_is(result: Result, _scenario: Scenario) -> Result:
 KINDS: Final[Mapping[str, Kind]] = {
     "crash": Kind(crash.cells, _as_it_is, crash.claims, crash.summary),
     "guarantee": Kind(guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False),
+    "fault": Kind(fault.cells, _as_it_is, fault.claims, fault.summary, shares_servers=False, starts_servers=True),
     "kill": Kind(kill.cells, kill.judged, kill.claims, kill.summary),
 }
 
@@ -121,6 +125,8 @@ def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     one_of("profile", options.profile, PROFILES)
     wanted = options.wanted()
+    if kind.starts_servers and (wanted.bootstrap is not None or wanted.dsn is not None):
+        raise UsageError(f"matrix {options.kind} hurts its servers; legal: without --bootstrap-servers and --dsn")
     seed = secrets.randbelow(2**31 - 1000) if options.seed is None else options.seed
     head = document.heading(
         kind=options.kind, scenario=scenario.name, profile=options.profile, seed=seed, only=options.only

@@ -77,28 +77,31 @@ def _crashes(point: str, services: Sequence[str]) -> Iterator[str]:
 def claims(results: Sequence[Result]) -> list[Claim]:
     """What must hold of the whole matrix."""
     return [
-        _no_more_than_tolerated(results),
-        _all_alive(results),
-        _all_struck(results),
+        no_more_than_tolerated(results),
+        all_alive(results),
+        all_struck(results),
         *(_shown(name, results) for name in MUST_SHOW if any(one["column"] == name for one in results)),
     ]
 
 
-def _no_more_than_tolerated(results: Sequence[Result]) -> Claim:
+def no_more_than_tolerated(results: Sequence[Result]) -> Claim:
+    """No cell is INVALID."""
     wrong = [one["name"] for one in results if one["gates"]["safety"] == "INVALID"]
     sentence = "no anomaly that the guarantee does not tolerate"
-    return Claim(sentence, _of(results, wrong), BROKEN if wrong else HELD, 1)
+    return Claim(sentence, of(results, wrong), BROKEN if wrong else HELD, 1)
 
 
-def _all_alive(results: Sequence[Result]) -> Claim:
+def all_alive(results: Sequence[Result]) -> Claim:
+    """No cell hung."""
     wrong = [one["name"] for one in results if one["gates"]["liveness"] == "INVALID"]
-    return Claim("every run came to rest after its crashes", _of(results, wrong), BROKEN if wrong else HELD, 5)
+    return Claim("every run came to rest after what struck it", of(results, wrong), BROKEN if wrong else HELD, 5)
 
 
-def _all_struck(results: Sequence[Result]) -> Claim:
+def all_struck(results: Sequence[Result], *, what: str = "armed crash") -> Claim:
+    """No cell is UNKNOWN."""
     vague = [one["name"] for one in results if "UNKNOWN" in (one["gates"]["safety"], one["gates"]["liveness"])]
-    sentence = "every armed crash struck, and every checker could say"
-    return Claim(sentence, _of(results, vague), UNKNOWN if vague else HELD, 2)
+    sentence = f"every {what} struck, and every checker could say"
+    return Claim(sentence, of(results, vague), UNKNOWN if vague else HELD, 2)
 
 
 def _shown(guarantee: str, results: Sequence[Result]) -> Claim:
@@ -109,7 +112,8 @@ def _shown(guarantee: str, results: Sequence[Result]) -> Claim:
     return Claim(sentence, found or f"nothing was {done}: the harness is blind", HELD if seen else UNKNOWN, 2)
 
 
-def _of(results: Sequence[Result], wrong: Sequence[str]) -> str:
+def of(results: Sequence[Result], wrong: Sequence[str]) -> str:
+    """`34 of 35 cells; not outbox.kill`."""
     right = f"{len(results) - len(wrong)} of {len(results)} cells"
     return f"{right}; not {', '.join(wrong)}" if wrong else right
 

@@ -18,10 +18,25 @@ had one)."""
 
 
 def recoveries(run_folder: Path) -> list[Crash]:
-    """Every failpoint that was reached, in time order."""
+    """Every failpoint that was reached, and every fault that struck, in time order."""
     happened = events(run_folder)
     struck = [row for row in happened if row["event"] == "failpoint-reached"]
-    return [_crash(run_folder, row, happened, struck) for row in struck]
+    faults = [_fault(row, happened) for row in happened if row["event"] == "fault-struck"]
+    return [*(_crash(run_folder, row, happened, struck) for row in struck), *faults]
+
+
+def _fault(row: Crash, happened: Sequence[Crash]) -> Crash:
+    """The same of a fault of the nemesis, by its own events: healed, and the groups' lag as before it."""
+    ends = {one["event"]: int(one["monotonic_ns"]) for one in happened if one.get("fault") == row["fault"]}
+    since = {event: (at - int(row["monotonic_ns"])) / 1e6 for event, at in ends.items()}
+    held = row["hit"].get("partitions", {}).values()
+    return {
+        "failpoint": row["fault"],
+        "process": ", ".join(row["hit"].get("processes", ())),
+        "ready_ms": since.get("fault-healed"),
+        "recovery_ms": since.get("fault-recovered"),
+        "partitions": sum(len(numbers) for topics in held for numbers in topics.values()),
+    }
 
 
 def _crash(run_folder: Path, row: Crash, happened: Sequence[Crash], struck: Sequence[Crash]) -> Crash:

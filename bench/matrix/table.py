@@ -23,7 +23,7 @@ def print_document(console: Console, document: Mapping[str, Any]) -> None:
     """The cells of `matrix.json` as a table, and its claims."""
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH, highlight=False)
-    draw = {"crash": _crash, "kill": _kill, "guarantee": _guarantee}[document["kind"]]
+    draw = {"crash": _crash, "fault": _crash, "kill": _kill, "guarantee": _guarantee}[document["kind"]]
     console.print(draw(document))
     claims = Table(box=None, show_header=False, pad_edge=False)
     for claim in document["claims"]:
@@ -67,7 +67,8 @@ def seconds(recovery_ms: Sequence[float | None]) -> str:
 
 
 def _crash(document: Mapping[str, Any]) -> Table:
-    table = _table("Crash matrix", "guarantee", "point", "verdict", "found", numbers=("recovered in",))
+    title, place = ("Fault matrix", "fault") if document["kind"] == "fault" else ("Crash matrix", "point")
+    table = _table(title, "guarantee", place, "verdict", "found", numbers=("recovered in",))
     for one in document["cells"]:
         recovered = seconds([crash["recovery_ms"] for crash in one["recovery"]])
         table.add_row(one["column"], one["row"], _word(one["verdict"]), said(one), recovered)

@@ -27,10 +27,10 @@ class Ground:
                 continue
             yield family
 
-    def roles(self, fault: Fault) -> list[str]:
+    def roles(self, family: str, kind: str) -> list[str]:
         """Whom this kind of fault may strike here."""
         found = []
-        for role in KINDS[fault.family][fault.kind].roles:
+        for role in KINDS[family][kind].roles:
             if role == SERVICE:
                 found += list(self.workers)
             elif role == WORKER:
@@ -64,7 +64,7 @@ def _check_fault(fault: Fault, ground: Ground) -> None:
         raise BadFaultPlan(f"fault {fault}: the database is not ours; legal: without --dsn")
     if fault.family in (BROKERS, NETWORK) and ground.brokers < 3 and fault.role not in (*ground.workers, DATABASE):
         raise BadFaultPlan(f"fault {fault}: it needs three brokers; legal: with --brokers 3")
-    roles = ground.roles(fault)
+    roles = ground.roles(fault.family, fault.kind)
     if fault.role not in roles:
         raise BadFaultPlan(
             f"fault {fault}: there is no {fault.role!r} for {fault.kind} here; legal: {', '.join(roles)}"

@@ -13,19 +13,19 @@ from typing import Any, Final
 
 from bench.nemesis.plan import Fault
 from bench.nemesis.site import Hands, Missed, Site, Wound
+from bench.process import FAULTY
 from bench.waiting import DeadlineExceeded, wait_until
 
 MISS_GRACE_S: Final = 10.0
 """A fault that finds nothing to hit looks again for so long: its target may be on the way back from another one."""
+BITE_DEADLINE_S: Final = 20.0
+"""What takes a while to begin, such as a process that joins a group, is given up after so long."""
 HEAL_DEADLINE_S: Final = 90.0
 RECOVERY_DEADLINE_S: Final = 90.0
 LAG_FLOOR_RECORDS: Final = 1_000
 """Up to so many records behind, a group counts as recovered however small its lag was before."""
 WAY_OUT_S: Final = 2.0
 """On the way out nobody waits longer: what still has to be started again is ended anyway."""
-
-FAULTY: Final = "raw/fault-open"
-"""There while something is struck and not healed: the driver's deadline for the drain does not run."""
 
 
 class Stage(Enum):
@@ -101,19 +101,25 @@ class Nemesis:
             self._strike(task)
         elif task.stage is Stage.STRUCK:
             self._tend_wound(task)
-            if age_s >= task.fault.for_s:
+            if age_s >= self._lasts_s(task):
                 self._heal(task)
         elif task.stage is Stage.HEALING:
             self._await_healing(task)
         elif task.stage is Stage.RECOVERING:
             self._await_recovery(task, age_s)
 
+    def _lasts_s(self, task: _Task) -> float:
+        assert task.wound is not None
+        waits = task.wound.counts_from_bite and not task.bitten
+        return task.fault.for_s + (BITE_DEADLINE_S if waits else 0)
+
     def _strike(self, task: _Task) -> None:
         late_s = (time.monotonic_ns() - self._began_ns) / 1e9 - task.fault.at_s
         if not self._began_ns or late_s < 0:
             return
         task.lag_before = self._lag()
-        found = self._hands[task.fault.family][task.fault.kind](task.fault, self._site)
+        hand = self._hands[task.fault.family].get(task.fault.kind)
+        found = Missed("nobody knows how to strike it") if hand is None else hand(task.fault, self._site)
         if isinstance(found, Missed):
             if late_s >= MISS_GRACE_S:
                 self._miss(task, found.reason)
@@ -135,6 +141,8 @@ class Nemesis:
         told = task.wound.bites() if task.wound.bites is not None else {}
         if told is not None:
             task.bitten = True
+            if task.wound.counts_from_bite and task.stage is Stage.STRUCK:
+                task.since_ns = time.monotonic_ns()
             self._event("fault-struck", task, hit={**task.wound.hit, **told})
 
     def _heal(self, task: _Task) -> None:
@@ -185,7 +193,7 @@ class Nemesis:
         self._site.observer.event(event, **fields)
 
     def _mark(self) -> None:
-        """Lets the driver and the supervisor know whether something is struck."""
+        """Tells the driver, whose deadline for the drain then stands still, and the supervisor of what is struck."""
         open_now = any(task.stage in (Stage.STRUCK, Stage.HEALING) for task in self._tasks)
         self._site.supervisor.forgiving = open_now
         mark = self._site.spec.path / FAULTY

@@ -92,6 +92,7 @@ def _joined(name: str, site: Site, **hit: Any) -> Wound:  # noqa: ANN401 - JSON 
         heal=partial(site.supervisor.retire, name),
         healed=lambda: name not in site.supervisor.names(),
         bites=lambda: {"partitions": {name: held}} if (held := held_partitions(site.spec, name)) else None,
+        counts_from_bite=True,
     )
 
 

@@ -51,6 +51,8 @@ class Wound:
     is called once, at its time or when the run ends early; `healed` says, when asked again and again, whether that is
     done. `tend` is called several times a second from the strike until it has healed, for what takes several steps.
 
+    `counts_from_bite`: what it does takes a while to begin, and lasts for the plan's time from then on.
+
     Where the strike alone does not tell what was hit, `bites` does, asked as often as `tend` and once more when it has
     healed: None = nothing yet. The fault has struck only when it answers.
     """
@@ -60,6 +62,7 @@ class Wound:
     healed: Callable[[], bool] = at_once
     tend: Callable[[], None] = nothing
     bites: Callable[[], Mapping[str, Any] | None] | None = None
+    counts_from_bite: bool = False
 
 
 Hand = Callable[[Fault, Site], Wound | Missed]
