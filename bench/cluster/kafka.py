@@ -5,6 +5,8 @@ created by accident, nothing deleted while a run looks at it. The coordinators' 
 are loaded at every start), and the floors of session timeouts are low, so that a test may choose a short one.
 """
 
+import dataclasses
+import signal
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.cluster.network import Network
 from bench.cluster.ports import HOST, free_ports, require_free
 from bench.cluster.process import Process, start
 
@@ -37,12 +40,16 @@ logger.config.level = warn
 
 @dataclass(frozen=True)
 class Node:
-    """One broker-controller: `number` from 1, its two ports, and the folder of all its files."""
+    """One broker-controller: `number` from 1, its two ports, the folder of all its files, and where it listens.
+    `entry`: what its command begins with, in a private network.
+    """
 
     number: int
     port: int
     controller_port: int
     folder: Path
+    host: str = HOST
+    entry: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -68,9 +75,9 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     return {
         "process.roles": "broker,controller",
         "node.id": str(node.number),
-        "controller.quorum.voters": ",".join(f"{each.number}@{HOST}:{each.controller_port}" for each in nodes),
-        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "controller.quorum.voters": ",".join(f"{each.number}@{each.host}:{each.controller_port}" for each in nodes),
+        "listeners": f"PLAINTEXT://{node.host}:{node.port},CONTROLLER://{node.host}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.host}:{node.port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -92,8 +99,11 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",
         "group.consumer.min.heartbeat.interval.ms": "100",
-        # The data is thrown away with the folder; only a clean end of the process matters.
-        "controlled.shutdown.enable": "false",
+        # A node that is restarted in order hands its partitions over first; with one node there is nobody to take them.
+        "controlled.shutdown.enable": "true" if len(nodes) > 1 else "false",
+        # A dead node is noticed after 3 s instead of 9, so that many deaths fit into a run.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
     }
 
 
@@ -121,7 +131,7 @@ class Brokers:
     @property
     def bootstrap(self) -> str:
         """`bootstrap.servers` of the cluster."""
-        return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+        return ",".join(f"{node.host}:{node.port}" for node in self.nodes)
 
     def start_formats(self, logs: Path) -> Iterator[Process]:
         """Write each node's files and start Kafka's tool that prepares its data folder; the tools end by themselves."""
@@ -145,8 +155,10 @@ class Brokers:
         # On two cores the optimising compiler takes a third of the machine for a minute; C1 alone is warm after
         # seconds.
         collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
-        argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
-        return start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+        argv = (*node.entry, *self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
+        process = start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+        # Nodes that are asked to end together would each wait for a controller that is ending too.
+        return process if len(self.nodes) == 1 else dataclasses.replace(process, stop_signal=signal.SIGKILL)
 
     def _argv(self, node: Node, flags: Sequence[str]) -> tuple[str, ...]:
         # Without the first two, files outside the node's folder would stay behind a killed process.
@@ -155,12 +167,24 @@ class Brokers:
         return (str(self.java), *flags, *places, *quiet, "-cp", ":".join(map(str, self.class_path)))
 
 
-def choose_nodes(count: int, first_port: int | None, folder: Path) -> tuple[Node, ...]:
-    """`count` nodes on `first_port` and those that follow, or on free ports. Raises `ServerUnavailable`."""
+def choose_nodes(
+    count: int, first_port: int | None, folder: Path, *, network: Network | None = None
+) -> tuple[Node, ...]:
+    """`count` nodes on `first_port` and those that follow, or on free ports, each at a place of its own where there is
+    a private network. Raises `ServerUnavailable`.
+    """
     chosen = range(first_port, first_port + count) if first_port is not None else ()
     ports = [require_free(port, server="Kafka") for port in chosen]
     free = iter(port for port in free_ports(3 * count) if port not in ports)
     return tuple(
-        Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}")
+        _placed(
+            Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}"), network
+        )
         for number in range(1, count + 1)
     )
+
+
+def _placed(node: Node, network: Network | None) -> Node:
+    if network is None:
+        return node
+    return dataclasses.replace(node, host=network.address(node.name), entry=tuple(network.enter(node.name)))

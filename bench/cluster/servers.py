@@ -1,5 +1,6 @@
 """The servers of one run: started or reached, proven to serve, watched, and put away whatever happens."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Final
 
 from bench.cluster.endpoints import Endpoints, Wanted, read_client_config
 from bench.cluster.folder import workspace
+from bench.cluster.network import begin_network
 from bench.cluster.process import Process
 from bench.cluster.ready import reach_kafka, reach_postgres
 from bench.cluster.shield import shield
@@ -36,7 +38,8 @@ def cluster(
         yield Endpoints(bootstrap=wanted.bootstrap, client=client, dsn=wanted.dsn or "")
         return
     with workspace(folder) as data, _running() as running:
-        yield start_servers(Start(wanted, client, data, logs.absolute(), running, say), stop=stop_all)
+        network = begin_network() if wanted.private else None
+        yield start_servers(Start(wanted, client, data, logs.absolute(), running, say, network), stop=stop_all)
 
 
 def external(bootstrap: str, client_config: Path | None, dsn: str) -> Endpoints:
@@ -68,6 +71,8 @@ def stop_all(processes: Sequence[Process], grace_s: float = GRACE_S) -> None:
     """Ask all of them at once, give them `grace_s` seconds together, then insist; Ctrl-C waits for the end of it."""
     with shield():
         for process in processes:
+            # One that a fault plan has stopped could not hear that it is to end.
+            process.signal(signal.SIGCONT)
             process.signal(process.stop_signal)
         # Whoever does not end in time is killed below, and that is all there is to say.
         with suppress(DeadlineExceeded):
