@@ -219,7 +219,8 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """Many small runs as one table. KIND: crash (every failpoint under every guarantee), guarantee (the price of
-    correctness) or kill (every broken system and corrupt recording before the checkers).
+    correctness), kill (every broken system and corrupt recording before the checkers) or rebalance (group protocols and
+    what members that come and go cost under each).
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """

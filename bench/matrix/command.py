@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 
 from bench.cluster.endpoints import Wanted, read_client_config
-from bench.matrix import crash, document, guarantee, kill
+from bench.matrix import crash, document, guarantee, kill, rebalance
 from bench.matrix.cells import Cell, Claim, Result
 from bench.matrix.meter import Meter
 from bench.matrix.servers import Shared
@@ -34,7 +34,7 @@ PAGE: Final = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One of the three matrices: its cells, and what is said of their results."""
+    """One of the matrices: its cells, and what is said of their results."""
 
     cells: Callable[..., list[Cell]]
     judged: Callable[[Result, Scenario], Result]
@@ -51,6 +51,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "crash": Kind(crash.cells, _as_it_is, crash.claims, crash.summary),
     "guarantee": Kind(guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False),
     "kill": Kind(kill.cells, kill.judged, kill.claims, kill.summary),
+    "rebalance": Kind(rebalance.cells, _as_it_is, rebalance.claims, rebalance.summary),
 }
 
 
