@@ -97,6 +97,12 @@ _servers = _options(
 @click.option("--partitions", type=int, default=4, show_default=True, help="Partitions of each data topic.")
 @click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
 @click.option(
+    "--group-protocol",
+    default="cooperative-sticky",
+    show_default=True,
+    help="How workers share partitions: eager, cooperative-sticky, static or kip-848; `list` explains them.",
+)
+@click.option(
     "--broken",
     metavar="NAME",
     help="Run a wrong system, which must be caught, with the guarantee, fault and load that show it; `list` has them.",
@@ -224,8 +230,8 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """Many small runs as one table. KIND: crash (every failpoint under every guarantee), fault (every kind of fault
-    under every guarantee), guarantee (the price of correctness) or kill (every broken system and corrupt recording
-    before the checkers).
+    under every guarantee), guarantee (the price of correctness), kill (every broken system and corrupt recording before
+    the checkers) or rebalance (group protocols and what members that come and go cost under each).
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """

@@ -17,6 +17,7 @@ from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
+from system.kafka.config import GROUP_PROTOCOLS
 from system.runtime.failpoints import BadFaultPlan
 from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
@@ -48,6 +49,7 @@ class Options:
     partitions: int = 4
     brokers: int = 1
     workers: Sequence[str] = ()
+    group_protocol: str = "cooperative-sticky"
     broken: str | None = None
     replay: bool = False
     out: Path = Path("runs")
@@ -87,6 +89,7 @@ def resolve(options: Options) -> RunSpec:
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else REAL
     guarantee = _guarantee(options, scenario, broken)
+    one_of("group protocol", options.group_protocol, list(GROUP_PROTOCOLS))
     _check_replay(options, guarantee)
     plan = _plan(options.fault or broken.fault, scenario, guarantee)
     fault = str(plan)
@@ -130,6 +133,7 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=broken.session_timeout_ms,
+        group_protocol=options.group_protocol,
         drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], plan),
         mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),

@@ -15,6 +15,7 @@ from loadgen.driver import Plan
 from loadgen.history import History
 from loadgen.operations import Describe
 from loadgen.target import Target
+from system.kafka.config import SESSION_TIMEOUT_MS
 from system.runtime.guarantees import Guarantee, failpoints
 from system.runtime.observer import Observer
 from system.runtime.service import Service
@@ -75,7 +76,7 @@ REAL = Broken(
     exit_code=0,
     operations=100_000,
     rate="2000",
-    session_timeout_ms=6_000,
+    session_timeout_ms=SESSION_TIMEOUT_MS,
 )
 """The system itself."""
 

@@ -17,6 +17,7 @@ from typing import Final
 from bench.cluster.network import Network
 from bench.cluster.ports import HOST, free_ports, require_free
 from bench.cluster.process import Process, start
+from system.kafka.config import SESSION_TIMEOUT_MS, heartbeat_interval_ms
 
 COORDINATOR_PARTITIONS: Final = 4
 HEAP_MIB: Final = {1: 1024, 3: 512}
@@ -99,6 +100,9 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",
         "group.consumer.min.heartbeat.interval.ms": "100",
+        # Under KIP-848 the broker says what a classic member says for itself.
+        "group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_MS),
+        "group.consumer.heartbeat.interval.ms": str(heartbeat_interval_ms(SESSION_TIMEOUT_MS)),
         # A node that is restarted in order hands its partitions over first; with one node there is nobody to take them.
         "controlled.shutdown.enable": "true" if len(nodes) > 1 else "false",
         # A dead node is noticed after 3 s instead of 9, so that many deaths fit into a run.

@@ -29,6 +29,7 @@ from bench.waiting import wait_until
             "legal: outbox",
         ),
         (["run", "checkout", "--guarantee", "exactly"], "exactly", "idempotent"),
+        (["run", "checkout", "--group-protocol", "range"], "'range'", "cooperative-sticky, eager, static, kip-848"),
         (["run", "checkout", "--set", "foo=1"], "foo", "fail_credit"),
         (["run", "checkout", "--set", "items=x"], "items='x'", "whole number"),
         (["run", "checkout", "--set", "items"], "'items'", "NAME=VALUE"),
