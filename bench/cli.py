@@ -95,6 +95,12 @@ _servers = _options(
 )
 @click.option("--partitions", type=int, default=4, show_default=True, help="Partitions of each data topic.")
 @click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
+@click.option(
+    "--group-protocol",
+    default="cooperative-sticky",
+    show_default=True,
+    help="How workers share partitions: eager, cooperative-sticky, static or kip-848; `list` explains them.",
+)
 @click.option("--broken", metavar="NAME", help="Run a wrong system, which must be caught; `list` shows them.")
 @click.option(
     "--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change."

@@ -6,13 +6,15 @@ from rich.table import Table
 from bench.nemesis.kinds import FAMILIES, KINDS
 from bench.nemesis.plan import ALL
 from bench.scenario import Scenario, scenarios
+from system.kafka.config import GROUP_PROTOCOLS
 from system.runtime.guarantees import GUARANTEES
 
 
 def print_all(console: Console) -> None:
-    """Scenarios with their knobs, checkers and broken systems; guarantees; faults."""
+    """Scenarios with their knobs, checkers and broken systems; guarantees; faults; group protocols."""
     for scenario in scenarios().values():
         _print_scenario(console, scenario)
+    _print_rows(console, "group protocols (--group-protocol)", list(GROUP_PROTOCOLS.items()))
 
 
 def _print_scenario(console: Console, scenario: Scenario) -> None:

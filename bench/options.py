@@ -15,6 +15,7 @@ from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
+from system.kafka.config import GROUP_PROTOCOLS, SESSION_TIMEOUT_MS
 from system.runtime.failpoints import BadFaultPlan
 from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
@@ -24,7 +25,6 @@ RATE_MAX_PER_S = 1e7
 WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
-SESSION_TIMEOUT_MS = 6_000
 LOSING_DRAIN_DEADLINE_S = 10.0
 
 
@@ -49,6 +49,7 @@ class Options:
     partitions: int = 4
     brokers: int = 1
     workers: Sequence[str] = ()
+    group_protocol: str = "cooperative-sticky"
     broken: str | None = None
     replay: bool = False
     out: Path = Path("runs")
@@ -75,6 +76,7 @@ def resolve(options: Options) -> RunSpec:
     _check_servers(options)
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     one_of("guarantee", options.guarantee, scenario.guarantees)
+    one_of("group protocol", options.group_protocol, list(GROUP_PROTOCOLS))
     _check_replay(options)
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else None
     plan = _plan(options.fault or (broken.fault if broken else "none"), scenario, options.guarantee)
@@ -119,6 +121,7 @@ def resolve(options: Options) -> RunSpec:
         workers=workers,
         replay=options.replay,
         session_timeout_ms=SESSION_TIMEOUT_MS,
+        group_protocol=options.group_protocol,
         drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[options.guarantee], plan),
         mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),

@@ -72,6 +72,7 @@ def _work(spec: RunSpec, name: str, life: int, observer: Observer, *, is_twin: b
         connection=spec.connection,
         guarantee=GUARANTEES[spec.guarantee],
         session_timeout_ms=spec.session_timeout_ms,
+        group_protocol=spec.group_protocol,
         crashes=() if is_twin else spec.crash_of(service, slot=int(slot), life=life),
         stopping=stop.is_set,
     )

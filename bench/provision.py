@@ -4,10 +4,12 @@ servers.
 
 import string
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
@@ -72,6 +74,13 @@ def await_owned(spec: RunSpec, tend: Callable[[], None]) -> None:
     wait_until(owned, deadline_s=OWNED_DEADLINE_S, why="every partition to be owned", poll_s=0.1)
 
 
+def _are_gone(admin: AdminClient, groups: Sequence[str]) -> bool:
+    """Tries to delete them; whether none is left that still has members."""
+    answers = admin.delete_consumer_groups(list(groups), request_timeout=REQUEST_S).values()
+    refused = [error for error in (future.exception(REQUEST_S) for future in answers) if error is not None]
+    return not any(error.args[0].code() == KafkaError.NON_EMPTY_GROUP for error in refused)
+
+
 def owners(events: Sequence[Mapping[str, Any]]) -> dict[str, set[tuple[str, int]]]:
     """Process → the (topic, partition) pairs that it has said it owns; those that own none are left out."""
     held: dict[str, set[tuple[str, int]]] = {}
@@ -93,8 +102,8 @@ def remove(connection: Properties, dsn: str, prefix: str, groups: Sequence[str])
     topics = [topic for topic in admin.list_topics(timeout=REQUEST_S).topics if topic.startswith(prefix)]
     for future in admin.delete_topics(topics, operation_timeout=REQUEST_S).values() if topics else ():
         future.result(REQUEST_S)
-    for future in admin.delete_consumer_groups(list(groups), request_timeout=REQUEST_S).values():
-        future.exception(REQUEST_S)
+    # A static member leaves with its session only, and until then its group cannot be deleted.
+    wait_until(partial(_are_gone, admin, groups), deadline_s=REQUEST_S, why="the run's groups to be gone", poll_s=0.5)
     with psycopg.connect(dsn, connect_timeout=10) as db:
         rows = db.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", (prefix,)).fetchall()
         for (schema,) in rows:

@@ -10,7 +10,7 @@ import orjson
 from bench.nemesis.plan import Fault, parse_plan
 from bench.recording.quiescence import outboxes_are_empty
 from bench.scenario import Scenario, Services, scenarios
-from system.kafka.config import Value
+from system.kafka.config import Value, heartbeat_interval_ms
 from system.kafka.kernel import kernel_kind
 from system.runtime.failpoints import Crash
 from system.runtime.guarantees import GUARANTEES
@@ -42,6 +42,7 @@ class RunSpec:
     workers: Mapping[str, int]
     replay: bool
     session_timeout_ms: int
+    group_protocol: str
     drain_deadline_s: float
     window: int
     mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -119,7 +120,8 @@ def knobs(spec: RunSpec) -> dict[str, dict[str, Any]]:
         "isolation_level": ("read_committed", None),
         "compression": ("none", None),
         "client_kernel": (kernel_kind(), None),
-        "partition_assignment_strategy": ("cooperative-sticky", None),
+        "group_protocol": (spec.group_protocol, None),
+        "heartbeat_interval_ms": (heartbeat_interval_ms(spec.session_timeout_ms), "ms"),
         **{f"workers_{service}": (count, "processes") for service, count in spec.workers.items()},
     }
     scenario = spec.described()

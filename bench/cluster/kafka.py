@@ -14,6 +14,7 @@ from typing import Final
 
 from bench.cluster.ports import HOST, free_ports, require_free
 from bench.cluster.process import Process, start
+from system.kafka.config import SESSION_TIMEOUT_MS, heartbeat_interval_ms
 
 COORDINATOR_PARTITIONS: Final = 4
 HEAP_MIB: Final = {1: 1024, 3: 512}
@@ -92,6 +93,9 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",
         "group.consumer.min.heartbeat.interval.ms": "100",
+        # Under KIP-848 the broker says what a classic member says for itself.
+        "group.consumer.session.timeout.ms": str(SESSION_TIMEOUT_MS),
+        "group.consumer.heartbeat.interval.ms": str(heartbeat_interval_ms(SESSION_TIMEOUT_MS)),
         # The data is thrown away with the folder; only a clean end of the process matters.
         "controlled.shutdown.enable": "false",
     }

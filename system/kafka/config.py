@@ -29,6 +29,20 @@ RESERVED: Mapping[str, str] = MappingProxyType(
 """Property → why a client file may not set it."""
 
 
+SESSION_TIMEOUT_MS = 6_000
+"""After so long without a heartbeat a member counts as dead. Under KIP-848 the broker says it, not the client."""
+
+GROUP_PROTOCOLS: Mapping[str, str] = MappingProxyType(
+    {
+        "cooperative-sticky": "classic; only the partitions that move are given up (KIP-429)",
+        "eager": "classic; every member gives up everything at each rebalance (range)",
+        "static": "cooperative-sticky with a name for each slot, which a restart within the session keeps (KIP-345)",
+        "kip-848": "the broker assigns, each member at its own pace (group.protocol=consumer)",
+    }
+)
+"""Value of --group-protocol → what it means; the first is the default."""
+
+
 class BadClientConfig(ValueError):
     """A client property that librdkafka does not know, cannot use, or that the run keeps for itself; one line."""
 
@@ -98,15 +112,42 @@ def reader(connection: Properties, *, client_id: str) -> dict[str, Value]:
     }
 
 
-def member(connection: Properties, *, client_id: str, group: str, session_timeout_ms: int) -> dict[str, Value]:
-    """A member of `group` (classic protocol, cooperative-sticky) whose offsets only the worker loop commits."""
+def heartbeat_interval_ms(session_timeout_ms: int) -> int:
+    """A member hears of a rebalance in the answer to a heartbeat, so this delays every hand-over."""
+    return max(100, session_timeout_ms // 20)
+
+
+def membership(protocol: str, *, client_id: str, session_timeout_ms: int) -> dict[str, Value]:
+    """The properties that are a group protocol's own, one of `GROUP_PROTOCOLS`.
+
+    KIP-848 takes session, heartbeat and assignor from the broker (`group.consumer.session.timeout.ms` and so on);
+    librdkafka refuses them from the client.
+    """
+    if protocol == "kip-848":
+        return {"group.protocol": "consumer"}
+    return {
+        "group.protocol": "classic",
+        "session.timeout.ms": session_timeout_ms,
+        "heartbeat.interval.ms": heartbeat_interval_ms(session_timeout_ms),
+        "partition.assignment.strategy": "range" if protocol == "eager" else "cooperative-sticky",
+        **({"group.instance.id": client_id} if protocol == "static" else {}),
+    }
+
+
+def member(
+    connection: Properties,
+    *,
+    client_id: str,
+    group: str,
+    session_timeout_ms: int,
+    protocol: str = "cooperative-sticky",
+) -> dict[str, Value]:
+    """A member of `group` whose offsets only the worker loop commits."""
     return {
         **reader(connection, client_id=client_id),
         "group.id": group,
-        "session.timeout.ms": session_timeout_ms,
-        "heartbeat.interval.ms": max(200, session_timeout_ms // 6),
+        **membership(protocol, client_id=client_id, session_timeout_ms=session_timeout_ms),
         "max.poll.interval.ms": 120_000,
-        "partition.assignment.strategy": "cooperative-sticky",
         # One worker needs no more than a few batches ahead; the default of 64 MiB would count as the harness's memory.
         "queued.max.messages.kbytes": 16 * 1024,
         "queued.min.messages": 20_000,

@@ -24,7 +24,8 @@ class WorkerConfig:
     dsn: str
     connection: config.Properties
     guarantee: Guarantee
-    session_timeout_ms: int = 6000
+    session_timeout_ms: int = config.SESSION_TIMEOUT_MS
+    group_protocol: str = "cooperative-sticky"
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
     stopping: Callable[[], bool] = lambda: False
@@ -48,6 +49,7 @@ class WorkerConfig:
             client_id=self.client_id,
             group=self.prefix + service.name,
             session_timeout_ms=self.session_timeout_ms,
+            protocol=self.group_protocol,
         )
 
     def connect(self, service: Service) -> postgres.Transaction:

@@ -24,6 +24,7 @@ from bench.waiting import wait_until
         (["run", "checkout", "--rate", "nan"], "--rate nan", "above 0"),
         (["run", "checkout", "--broken", "nope"], "nope", "no-inbox"),
         (["run", "checkout", "--guarantee", "exactly"], "exactly", "idempotent"),
+        (["run", "checkout", "--group-protocol", "range"], "'range'", "cooperative-sticky, eager, static, kip-848"),
         (["run", "checkout", "--set", "foo=1"], "foo", "fail_credit"),
         (["run", "checkout", "--set", "items=x"], "items='x'", "whole number"),
         (["run", "checkout", "--set", "items"], "'items'", "NAME=VALUE"),

@@ -62,6 +62,7 @@ def spec(cluster: Endpoints, database: str, prefix: str, tmp_path: Path) -> RunS
         workers={},
         replay=False,
         session_timeout_ms=6_000,
+        group_protocol="cooperative-sticky",
         drain_deadline_s=30.0,
         window=16,
         connection=connection,

@@ -163,18 +163,17 @@ class Heard:
         return lambda partitions: self.told.append((name, sorted(one.partition for one in partitions)))
 
 
-def member(connection: Connection, group: str, strategy: str) -> dict[str, config.Value]:
-    properties = config.member(connection, client_id="t", group=group, session_timeout_ms=6000)
-    return {**properties, "partition.assignment.strategy": strategy}
+def member(connection: Connection, group: str, protocol: str, *, client_id: str = "t") -> dict[str, config.Value]:
+    return config.member(connection, client_id=client_id, group=group, session_timeout_ms=6000, protocol=protocol)
 
 
-@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
+@pytest.mark.parametrize("protocol", list(config.GROUP_PROTOCOLS))
 def test_members_share_the_partitions_and_each_is_told(
-    connection: Connection, filled: str, kernel: Kernel, strategy: str, prefix: str
+    connection: Connection, filled: str, kernel: Kernel, protocol: str, prefix: str
 ) -> None:
     first, second = Heard(), Heard()
-    properties = member(connection, prefix + "group", strategy)
-    one = ColumnConsumer(properties, rebalanced=first.callbacks(), kernel=kernel)
+    properties = [member(connection, prefix + "group", protocol, client_id=name) for name in ("t-0", "t-1")]
+    one = ColumnConsumer(properties[0], rebalanced=first.callbacks(), kernel=kernel)
     one.subscribe([filled])
     wait_until(lambda: one.take(records_max=5, timeout_s=0.1).offsets.size, deadline_s=30, why="a record", poll_s=0)
     assert first.told == [("assigned", [0, 1])]
@@ -182,7 +181,7 @@ def test_members_share_the_partitions_and_each_is_told(
     committed = one.committed([TopicPartition(filled, 0), TopicPartition(filled, 1)], timeout_s=10)
     assert [found.offset for found in committed] == [7, 8]
     generation = one.generation()
-    two = ColumnConsumer(properties, rebalanced=second.callbacks(), kernel=kernel)
+    two = ColumnConsumer(properties[1], rebalanced=second.callbacks(), kernel=kernel)
     two.subscribe([filled])
 
     def both_take() -> bool:
@@ -193,7 +192,7 @@ def test_members_share_the_partitions_and_each_is_told(
     wait_until(both_take, deadline_s=30, why="the second member to have a share", poll_s=0)
     assert one.generation() > generation
     given_up = [numbers for name, numbers in first.told if name == "revoked"]
-    assert given_up[0] in ([[0], [1]] if strategy == "cooperative-sticky" else [[0, 1]])
+    assert given_up[0] in ([[0, 1]] if protocol == "eager" else [[0], [1]])
     two.close()
     assert second.told[-1][0] == "revoked"
     one.close()
@@ -208,7 +207,7 @@ def test_what_a_callback_raises_is_raised_by_take(
 
     heard = Heard()
     rebalanced = heard.callbacks()._replace(on_assign=refuse)
-    consumer = ColumnConsumer(member(connection, prefix + "group", "range"), rebalanced=rebalanced, kernel=kernel)
+    consumer = ColumnConsumer(member(connection, prefix + "group", "eager"), rebalanced=rebalanced, kernel=kernel)
     consumer.subscribe([filled])
     with pytest.raises(RuntimeError, match="cannot rebuild"):
         wait_until(lambda: len(consumer.take(records_max=5, timeout_s=0.1)), deadline_s=30, why="a record", poll_s=0)
