@@ -34,6 +34,13 @@ from verifiers.delivery import (
     acknowledged_records_were_seen,
     both_readers_saw_the_same,
 )
+from verifiers.liveness import (
+    every_partition_has_an_owner,
+    lag_comes_back,
+    progress_goes_on,
+    rebalances_are_bounded,
+    sagas_of_a_fault_end,
+)
 from verifiers.offsets import commits_follow_processing
 from verifiers.ordering import consumption_follows_the_log, only_owners_consume
 from verifiers.progress import every_operation_ended, quiescence_was_reached
@@ -83,6 +90,11 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     Checker("replay_changes_no_table", _SAFETY, replay_changes_no_table),
     Checker("quiescence_was_reached", "liveness", quiescence_was_reached, at_quiescence=False),
     Checker("every_operation_ended", "liveness", every_operation_ended, at_quiescence=False),
+    Checker("progress_goes_on", "liveness", progress_goes_on, at_quiescence=False),
+    Checker("every_partition_has_an_owner", "liveness", every_partition_has_an_owner, at_quiescence=False),
+    Checker("lag_comes_back", "liveness", lag_comes_back, at_quiescence=False),
+    Checker("sagas_of_a_fault_end", "liveness", sagas_of_a_fault_end, at_quiescence=False),
+    Checker("rebalances_are_bounded", "liveness", rebalances_are_bounded, at_quiescence=False),
     Checker("acknowledged_records_were_seen", "liveness", acknowledged_records_were_seen),
     Checker("no_transaction_hangs", "liveness", no_transaction_hangs, at_quiescence=False),
 )
