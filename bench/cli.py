@@ -223,8 +223,8 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """Many small runs as one table. KIND: crash (every failpoint under every guarantee), fault (every kind of fault
-    under every guarantee), guarantee (the price of correctness) or kill (every broken system and corrupt recording
-    before the checkers).
+    under every guarantee), guarantee (the price of correctness), kill (every broken system and corrupt recording
+    before the checkers) or rebalance (what members that come and go cost under each group protocol).
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """

@@ -9,6 +9,7 @@ from bench.measure.files import json_object
 from reports.matrix_crash import crash_sections
 from reports.matrix_kill import kill_sections
 from reports.matrix_price import price_sections
+from reports.matrix_rebalance import rebalance_sections
 from reports.page import stylesheet, templates, write_page
 from reports.surroundings import environment, when
 
@@ -21,8 +22,15 @@ TITLES: Final = {
         "Every wrong system and every damaged recording before the checkers that should notice it.",
     ),
     "guarantee": ("The price of correctness", "The same load under every guarantee, in interleaved rounds."),
+    "rebalance": ("Rebalance matrix", "Workers that join, leave, crash and are paused, under each group protocol."),
 }
-SECTIONS: Final = {"crash": crash_sections, "fault": crash_sections, "kill": kill_sections, "guarantee": price_sections}
+SECTIONS: Final = {
+    "crash": crash_sections,
+    "fault": crash_sections,
+    "kill": kill_sections,
+    "guarantee": price_sections,
+    "rebalance": rebalance_sections,
+}
 CHIPS: Final = {"held": "valid", "broken": "invalid", "unknown": "unknown"}
 """Verdict of a claim → class of its chip."""
 

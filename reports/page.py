@@ -89,6 +89,7 @@ def _content(run_folder: Path) -> dict[str, Any]:
         "shares": shares(measured.get("cost_per_saga") or {}),
         "memory_mib": measured.get("harness_memory_mib_peak"),
         "recovery": measured.get("recovery") or [],
+        "rebalance": (measured.get("rebalance") or {}).get("by_kind") or {},
         "lines": lines(verdicts),
         "cards": shown,
         "knobs": knobs(run),
@@ -114,19 +115,31 @@ def _drawings(
     begin_ns = int(columns.get("begin_ns") or 0)
     marks = [Mark(text=_fault_text(row), at_s=(int(row["monotonic_ns"]) - begin_ns) / 1e9) for row in faults(happened)]
     anomalies_s = [(at - begin_ns) / 1e9 for at in anomalies_ns]
-    over = span(columns, marks_s=[mark.at_s for mark in marks], anomalies_s=anomalies_s)
+    bands_s = [((begin - begin_ns) / 1e9, (end - begin_ns) / 1e9) for begin, end in _bands(happened)]
+    over = span(columns, marks_s=[mark.at_s for mark in marks], anomalies_s=anomalies_s, bands_s=bands_s)
     drawn: list[Panel] = panels(columns, over=over)
     owned = tenures(happened, begin_ns=begin_ns, end_s=over.end_s) if begin_ns else []
     lanes = assignment(owned, over=over)
     return {
         "marks": marks,
+        "banded": bool(bands_s),
         "phases": [phase for phase in over.phases if phase[2] > 0],
         "panels": [*drawn, lanes] if lanes else drawn,
         "quantile_plot": quantile_plot(measured.get("quantile_curves") or {}),
     }
 
 
+def _bands(happened: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
+    """From strike to healing of each fault of the plan, in monotonic ns; what never healed lasts to the last event."""
+    last_ns = max((int(row["monotonic_ns"]) for row in happened), default=0)
+    healed = {str(row.get("fault")): int(row["monotonic_ns"]) for row in happened if row["event"] == "fault-healed"}
+    struck = [row for row in happened if row["event"] == "fault-struck"]
+    return [(int(row["monotonic_ns"]), healed.get(str(row.get("fault")), last_ns)) for row in struck]
+
+
 def _fault_text(row: Mapping[str, Any]) -> str:
+    if row["event"] == "fault-struck":
+        return str(row.get("fault"))
     point = row.get("failpoint") or row.get("fault")
     return f"{row.get('process')} at {point}" if point else f"{row.get('process')} exited ({row.get('exit_code')})"
 

@@ -47,14 +47,23 @@ class Span:
     phases: tuple[tuple[str, float, float], ...]
     marks_s: tuple[float, ...]
     anomalies_s: tuple[float, ...] = ()
+    bands_s: tuple[tuple[float, float], ...] = ()
+    """From strike to healing of each fault of the plan."""
 
 
-def span(columns: Mapping[str, Any], *, marks_s: Sequence[float], anomalies_s: Sequence[float] = ()) -> Span:
+def span(
+    columns: Mapping[str, Any],
+    *,
+    marks_s: Sequence[float],
+    anomalies_s: Sequence[float] = (),
+    bands_s: Sequence[tuple[float, float]] = (),
+) -> Span:
     """The axis of a timeline, from the first intended operation on."""
     phases = tuple((row["name"], row["begin_s"], row["end_s"]) for row in columns.get("phases", []))
     end_s = float(max(1, len(columns.get("second", []))))
     inside = tuple(at for at in anomalies_s if 0 <= at <= end_s)
-    return Span(begin_s=0.0, end_s=end_s, phases=phases, marks_s=tuple(marks_s), anomalies_s=inside)
+    bands = tuple((max(0.0, begin), min(end_s, end)) for begin, end in bands_s if end > 0 and begin < end_s)
+    return Span(0.0, end_s, phases, tuple(marks_s), inside, bands)
 
 
 def panels(columns: Mapping[str, Any], *, over: Span) -> list[Panel]:
@@ -75,6 +84,8 @@ def draw_frame(plot: Axes, over: Span, *, narrow: bool) -> None:
         if name in SHADED:
             low, high = max(begin, over.begin_s), min(end, over.end_s)
             plot.axvspan(low, high, facecolor=colour("shade"), edgecolor="none", zorder=0)
+    for begin, end in over.bands_s:
+        plot.axvspan(begin, end, facecolor=colour("bad"), alpha=0.12, edgecolor="none", zorder=0)
     for at in over.marks_s:
         plot.axvline(at, color=colour("bad"), linewidth=1.2, dashes=(3, 2), zorder=4)
     plot.xaxis.set_major_locator(MaxNLocator(5 if narrow else 12, integer=True))

@@ -59,4 +59,5 @@ def repeating(options: Options) -> str:
         if one.name not in unused and value is not None and value != one.default:
             words += [f"--{one.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += [word for setting in options.settings for word in ("--set", setting)]
+    words += [word for workers in options.workers for word in ("--workers", workers)]
     return " ".join([*words, *(["--replay"] if options.replay else [])])

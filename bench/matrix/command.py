@@ -17,7 +17,7 @@ import orjson
 from rich.console import Console
 
 from bench.cluster.endpoints import Wanted, read_client_config
-from bench.matrix import crash, document, fault, guarantee, kill
+from bench.matrix import crash, document, fault, guarantee, kill, rebalance
 from bench.matrix.cells import Cell, Claim, Result
 from bench.matrix.meter import Meter
 from bench.matrix.servers import Shared
@@ -55,6 +55,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "guarantee": Kind(guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False),
     "fault": Kind(fault.cells, _as_it_is, fault.claims, fault.summary, shares_servers=False, starts_servers=True),
     "kill": Kind(kill.cells, kill.judged, kill.claims, kill.summary),
+    "rebalance": Kind(rebalance.cells, _as_it_is, rebalance.claims, rebalance.summary),
 }
 
 

@@ -23,7 +23,13 @@ def print_document(console: Console, document: Mapping[str, Any]) -> None:
     """The cells of `matrix.json` as a table, and its claims."""
     if not console.is_terminal:
         console = Console(file=console.file, width=WIDTH, highlight=False)
-    draw = {"crash": _crash, "fault": _crash, "kill": _kill, "guarantee": _guarantee}[document["kind"]]
+    draw = {
+        "crash": _crash,
+        "fault": _crash,
+        "kill": _kill,
+        "guarantee": _guarantee,
+        "rebalance": _rebalance,
+    }[document["kind"]]
     console.print(draw(document))
     claims = Table(box=None, show_header=False, pad_edge=False)
     for claim in document["claims"]:
@@ -104,6 +110,26 @@ def _guarantee(document: Mapping[str, Any]) -> Table:
             _figure(price["wal_bytes"], " B"),
             _figure(price["broker_bytes"], " B"),
             f"{price['anomalies']:,}",
+        )
+    return table
+
+
+def _rebalance(document: Mapping[str, Any]) -> Table:
+    numbers = ("hand-overs", "median", "p90", "overlap", "behind by", "latency back in")
+    table = _table("Rebalances, given up → first new record", "protocol", "shape", "change", numbers=numbers)
+    for one in document["rebalances"]:
+        first, lost = one["first_record_ms"] or {}, one["goodput_lost_operations"] or {}
+        overlap, latency = one["ownership_overlap_ms"] or {}, one["latency_back_ms"] or {}
+        table.add_row(
+            one["protocol"],
+            one["shape"],
+            one["kind"],
+            f"{one['handovers']:,}",
+            _figure(first.get("median"), " ms"),
+            _figure(first.get("p90"), " ms"),
+            _figure(overlap.get("max"), " ms"),
+            _figure(lost.get("median"), ""),
+            _figure(latency.get("median"), " ms"),
         )
     return table
 

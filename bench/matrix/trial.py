@@ -60,6 +60,7 @@ def of_run(cell: Cell, run_folder: Path, verdicts: Verdicts, *, folder: Path) ->
         "findings": [row for checker in verdicts["checkers"] for row in _counted(checker)],
         "examined": {checker["checker"]: _examined(checker["examined"]) for checker in verdicts["checkers"]},
         "recovery": recoveries(run_folder),
+        "rebalance": (measured.get("rebalance") or {}).get("by_kind") or {},
         "figures": {
             "sagas_per_s": (measured.get("sagas") or {}).get("sagas_per_s"),
             **{name: measured.get(name) for name in FIGURES},

@@ -1,7 +1,7 @@
 """What each fault cost: detection, restart, the gap in completions, time to the first new commit, rebuild, backlog.
 
-A fault is a failpoint that was reached or a service process that ended with an error. Its window closes with the next
-fault or the end of the drain. Source: measurement.md, Recovery; spec/checkout.md, C10.
+A fault is one of the plan that struck, a failpoint that was reached, or a service process that ended with an error. Its
+window closes with the next fault or the end of the drain. Source: measurement.md, Recovery; spec/checkout.md, C10.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,25 @@ from typing import Any, Final
 
 import numpy as np
 
+from bench.measure.handovers import ASKED_TO_END, Handover
 from bench.measure.history import History
 from bench.measure.hops import Journal
+from bench.measure.rebalance import goodput_lost, latency_back_ms
 from bench.measure.samples import Samples
 
-STRUCK: Final = ("failpoint-reached", "fault-injected")
-ASKED_TO_END: Final = (0, None, -15, 143)
-"""Exit codes of a process that ended by itself or on SIGTERM: a stop, no fault."""
+STRUCK: Final = ("failpoint-reached", "fault-struck")
 SAME_DEATH_NS: Final = 2_000_000_000
+LEVEL_RECORDS: Final = 1_000
+"""Up to so many records behind is no backlog."""
 
 
 def recovery(
-    events: Sequence[Mapping[str, Any]], *, history: History, journals: Sequence[Journal], samples: Samples
+    events: Sequence[Mapping[str, Any]],
+    *,
+    history: History,
+    journals: Sequence[Journal],
+    samples: Samples,
+    moved: Sequence[Handover] = (),
 ) -> list[dict[str, Any]]:
     """A figure set a fault, in time order; empty where nothing struck."""
     struck = faults(events)
@@ -28,11 +35,16 @@ def recovery(
     return [
         {
             "fault": _name(row),
-            "process": row.get("process"),
+            "process": struck_process(row),
             "monotonic_ns": int(row["monotonic_ns"]),
+            **_healing(row, events=events),
+            **_rebalance(row, moved=moved, end_ns=end),
             **_process(row, events=events, end_ns=end),
             **_service(row, history=history, end_ns=end),
             **_progress(row, journals=journals, end_ns=end),
+            "goodput_lost_operations": goodput_lost(history, at_ns=int(row["monotonic_ns"]), until_ns=end),
+            "latency_back_ms": latency_back_ms(history, at_ns=int(row["monotonic_ns"]), until_ns=end),
+            "drain_ms": _drain_ms(samples, begin_ns=int(row["monotonic_ns"]), end_ns=end),
             "peak_backlog_records": _peak_lag(samples, begin_ns=int(row["monotonic_ns"]), end_ns=end),
         }
         for row, end in zip(struck, ends, strict=False)
@@ -51,13 +63,66 @@ def faults(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _is_known(row: Mapping[str, Any], struck: Sequence[Mapping[str, Any]]) -> bool:
     return any(
-        one.get("process") == row.get("process")
+        row.get("process") in (one.get("process"), *processes_hit(one))
         and 0 <= int(row["monotonic_ns"]) - int(one["monotonic_ns"]) < SAME_DEATH_NS
         for one in struck
     )
 
 
+def processes_hit(row: Mapping[str, Any]) -> list[str]:
+    """The processes that a fault of the plan struck."""
+    hit = row.get("hit")
+    return [str(name) for name in hit.get("processes") or ()] if isinstance(hit, Mapping) else []
+
+
+def struck_process(row: Mapping[str, Any]) -> str | None:
+    """The process that a fault struck, the first of several."""
+    hit = processes_hit(row)
+    process = hit[0] if hit else row.get("process")
+    return None if process is None else str(process)
+
+
+def _healing(row: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`healed_ms` and `recovered_ms` of a fault of the plan, null for others and where it never came to it."""
+    mine = [one for one in events if row.get("hit") is not None and one.get("fault") == row.get("fault")]
+    begin = int(row["monotonic_ns"])
+    return {f"{word}_ms": _first_ms(mine, event=f"fault-{word}", begin_ns=begin) for word in ("healed", "recovered")}
+
+
+def _rebalance(row: Mapping[str, Any], *, moved: Sequence[Handover], end_ns: int) -> dict[str, Any]:
+    """`rebalance_ms`: from the first partition given up to the last one of these with a new record processed."""
+    begin = int(row["monotonic_ns"])
+    mine = [one for one in moved if begin <= one.begin_ns <= end_ns]
+    ended = [one.processed_ns for one in mine if one.processed_ns]
+    return {
+        "rebalance_ms": (max(ended) - min(one.begin_ns for one in mine)) / 1e6 if ended else None,
+        "ownership_overlap_ms": max((one.overlap_ns / 1e6 for one in mine), default=0.0),
+    }
+
+
+def _drain_ms(samples: Samples, *, begin_ns: int, end_ns: int) -> float | None:
+    """From the peak of the backlog to the first sample at which it was as small as before the fault, or hardly larger.
+
+    To the second, as lag is sampled once a second; null where it was never back or never sampled before.
+    """
+    longest = None
+    for name, one in samples.series.items():
+        known = ~np.isnan(one.columns["lag_records"])
+        times, lag = one.monotonic_ns[known], one.columns["lag_records"][known]
+        before, inside = lag[times <= begin_ns], np.flatnonzero((times >= begin_ns) & (times <= end_ns))
+        if not name.startswith("lag:") or not before.size or not inside.size:
+            continue
+        peak = inside[int(np.argmax(lag[inside]))]
+        back = inside[(inside >= peak) & (lag[inside] <= max(before.max(), LEVEL_RECORDS))]
+        if not back.size:
+            return None
+        longest = max(longest or 0.0, float(times[back[0]] - times[peak]) / 1e6)
+    return longest
+
+
 def _name(row: Mapping[str, Any]) -> str:
+    if row["event"] == "fault-struck":
+        return str(row.get("fault"))
     point = row.get("failpoint") or row.get("fault")
     count = f"#{row['count']}" if row.get("count") else ""
     return f"{row.get('process')}@{point}{count}" if point else f"{row.get('process')} exited {row.get('exit_code')}"
@@ -69,7 +134,7 @@ def _process(row: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]], end
     later = [
         one
         for one in events
-        if begin <= int(one["monotonic_ns"]) <= end_ns and one.get("process") in (row.get("process"), "runner", None)
+        if begin <= int(one["monotonic_ns"]) <= end_ns and one.get("process") in (struck_process(row), "runner", None)
     ]
     rebuilt = [one for one in later if one["event"] == "rebuild-finished"]
     wanted = {"detection_ms": "process-exited", "restart_ms": "process-started", "ready_ms": "process-ready"}
@@ -98,7 +163,7 @@ def _service(row: Mapping[str, Any], *, history: History, end_ns: int) -> dict[s
 
 def _progress(row: Mapping[str, Any], *, journals: Sequence[Journal], end_ns: int) -> dict[str, Any]:
     """`first_commit_ms` by partition of the struck service: from the fault to the first new commit there."""
-    begin, process = int(row["monotonic_ns"]), str(row.get("process"))
+    begin, process = int(row["monotonic_ns"]), str(struck_process(row))
     service = process.rpartition("-")[0] or process
     first: dict[str, float] = {}
     for journal in journals:

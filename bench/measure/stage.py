@@ -13,6 +13,7 @@ from bench.measure.cost import cost_per_saga
 from bench.measure.history import History, Window, durations, latencies, measure_window, read_history
 from bench.measure.hops import hops, read_journals, wall_offset_ms
 from bench.measure.quantiles import curve, distribution
+from bench.measure.rebalance import creation_times, moved_partitions, rebalance
 from bench.measure.recovery import recovery
 from bench.measure.sagas import sagas
 from bench.measure.samples import Samples, read_samples
@@ -32,6 +33,8 @@ def measure(run_folder: Path) -> dict[str, Any]:
     run = files.json_object(run_folder / "run.json")
     history, samples = read_history(run_folder, run=run), read_samples(run_folder)
     events, journals = files.events(run_folder), read_journals(run_folder)
+    created_ns = creation_times(run_folder, wall_offset_ms=wall_offset_ms(events))
+    moved = moved_partitions(events, journals, history=history, created_ns=created_ns)
     window = measure_window(history) or Window(begin_ns=0, offered_end_ns=0, end_ns=0)
     figures = {
         "schema_version": SCHEMA_VERSION,
@@ -46,7 +49,8 @@ def measure(run_folder: Path) -> dict[str, Any]:
             history, window=window, samples=samples, counters=files.json_object(run_folder / "counters.json")
         ),
         "harness_memory_mib_peak": samples.harness_memory_mib_peak(),
-        "recovery": recovery(events, history=history, journals=journals, samples=samples),
+        "recovery": recovery(events, history=history, journals=journals, samples=samples, moved=moved),
+        "rebalance": rebalance(events, history=history, moved=moved),
         "timeline": timeline(history, samples=samples, run=run),
     }
     figures |= _calibration(run, sagas_per_s=figures["sagas"]["sagas_per_s"])

@@ -7,6 +7,7 @@ keep their place among the records. Rebalance callbacks run inside `take` and `c
 import ctypes
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ from system.kafka.records import Records
 
 Partitions = Sequence[TopicPartition]
 COOPERATIVE: Final = b"COOPERATIVE"
+HURRY_S: Final = 0.2
 
 
 class Rebalanced(NamedTuple):
@@ -56,6 +58,8 @@ class ColumnConsumer:
         """Raises `KafkaException` for properties that librdkafka refuses. `rebalanced` is for members of a group."""
         conf = configured(properties)
         self._kernel = kernel
+        self._is_classic = properties.get("group.protocol") != "consumer"
+        self._hurried_by: str | None = None
         self._rebalanced = rebalanced
         self._left: set[tuple[str, int]] = set()
         self._raised: BaseException | None = None
@@ -91,7 +95,9 @@ class ColumnConsumer:
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group of the configuration."""
-        with partition_list(TopicPartition(topic) for topic in topics) as given:
+        names = list(topics)
+        self._hurried_by = names[0] if self._is_classic else None
+        with partition_list(TopicPartition(topic) for topic in names) as given:
             checked(LIBRARY.rd_kafka_subscribe(self._client, given))
 
     def take(self, *, records_max: int, timeout_s: float, timestamps: bool = False, headers: bool = False) -> Records:
@@ -174,12 +180,22 @@ class ColumnConsumer:
         (self._rebalanced.on_lost if lost else self._rebalanced.on_revoke)(partitions)
 
     def _synchronise(self, code: int, pointer: int) -> None:
+        """Whoever has to join once more, joins at once.
+
+        librdkafka sends at most one JoinGroup a second, and a hand-over under the cooperative protocol takes two of
+        every member; a metadata answer takes that limit away. KIP-848 knows no JoinGroup.
+        """
         assigned = code == KafkaError._ASSIGN_PARTITIONS
         if LIBRARY.rd_kafka_rebalance_protocol(self._client) == COOPERATIVE:
             change = LIBRARY.rd_kafka_incremental_assign if assigned else LIBRARY.rd_kafka_incremental_unassign
             checked_error(change(self._client, pointer))
         else:
             checked(LIBRARY.rd_kafka_assign(self._client, pointer if assigned else None))
+        if self._hurried_by is not None:
+            handle = topic_handle(self._client, self._hurried_by)
+            with suppress(KafkaException):  # Without an answer it joins a second later.
+                look_around(self._client, handle, timeout_s=HURRY_S)
+            LIBRARY.rd_kafka_topic_destroy(handle)
 
     def commit(self, offsets: Iterable[TopicPartition]) -> None:
         """Commits these offsets of the group and waits. Raises `KafkaException` if one is refused."""
@@ -231,6 +247,7 @@ class ColumnConsumer:
         """Leaves the group. Raises what a rebalance callback raised."""
         if not self._release.alive:
             return
+        self._hurried_by = None
         LIBRARY.rd_kafka_consumer_close(self._client)
         self._release()
         if self._raised is not None:
