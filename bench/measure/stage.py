@@ -33,7 +33,7 @@ def measure(run_folder: Path) -> dict[str, Any]:
     run = files.json_object(run_folder / "run.json")
     history, samples = read_history(run_folder, run=run), read_samples(run_folder)
     events, journals = files.events(run_folder), read_journals(run_folder)
-    created_ns = creation_times(run_folder, wall_offset_ms=wall_offset_ms(events))
+    created_ns = creation_times(run_folder, wall_offset_ms=wall_offset_ms(events) or 0.0)
     moved = moved_partitions(events, journals, history=history, created_ns=created_ns)
     window = measure_window(history) or Window(begin_ns=0, offered_end_ns=0, end_ns=0)
     figures = {

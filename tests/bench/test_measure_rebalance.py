@@ -35,7 +35,7 @@ def happened(event: str, process: str, at_ms: int, **fields: object) -> Event:
 def journal(process: str, *batches: tuple[int, int, int]) -> Journal:
     """Batches of partition 0: (polled at ms, first offset, last offset), done 5 ms later."""
     columns = {name: np.array([polled * MS for polled, _, _ in batches]) for name in ("polled_ns",)}
-    columns |= {name: columns["polled_ns"] + 5 * MS for name in STEPS}
+    columns |= dict.fromkeys(STEPS, columns["polled_ns"] + 5 * MS)
     columns |= {"first_offset": np.array([first for _, first, _ in batches])}
     columns |= {"last_offset": np.array([last for _, _, last in batches])}
     columns |= {"partition": np.zeros(len(batches), dtype=np.int64)}
