@@ -231,7 +231,7 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """Many small runs as one table. KIND: crash (every failpoint under every guarantee), fault (every kind of fault
     under every guarantee), guarantee (the price of correctness), kill (every broken system and corrupt recording before
-    the checkers) or rebalance (group protocols and what members that come and go cost under each).
+    the checkers) or rebalance (what members that come and go cost under each group protocol).
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """

@@ -31,10 +31,8 @@ def _print_scenario(console: Console, scenario: Scenario) -> None:
         "  fault [bold]crash:SERVICE@POINT#N[/bold]  SIGKILL of the service's first process at its N-th passing"
     )
     for name, kinds in KINDS.items():
-        rows = [
-            (f"{kind}:{'|'.join(one.roles)}@Ns[~Ns]", f"{one.story} ({one.heals_s:g} s)") for kind, one in kinds.items()
-        ]
-        _print_rows(console, f"faults of {name} (--fault, seconds after the measured load began, and how long)", rows)
+        rows = [(kind, f"{', '.join(one.roles)}: {one.story} ({one.heals_s:g} s)") for kind, one in kinds.items()]
+        _print_rows(console, f"faults of {name}: KIND:ROLE@Ns[~Ns], seconds after the measured load began", rows)
     console.print(f"  fault [bold]mix:{'|'.join((*FAMILIES, ALL))}@Ns~Ns[/bold]  faults of a family drawn by the seed")
     for name in scenario.guarantees:
         # Services that share their points share a line.

@@ -147,6 +147,7 @@ def _fault_text(row: Mapping[str, Any]) -> str:
 def _latency_rows(measured: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
     wanted = (
         ("Response", "intended → outcome", "response_latency_ms"),
+        ("Response in faults", "intended → outcome, while a fault lasted", "response_latency_ms_in_faults"),
         ("End to end", "accepted → terminal outcome visible", "end_to_end_latency_ms"),
         ("Service", "sent → acknowledged", "service_latency_ms"),
         ("Wait", "intended → sent (schedule slip)", "wait_ms"),

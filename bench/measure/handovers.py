@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.measure.hops import Journal
 from bench.measure.quantiles import Integers
+from verifiers.ownership import service_of
 
 JOIN, LEAVE, CRASH, PAUSE = "join", "leave", "crash", "pause"
 KINDS: Final = (JOIN, LEAVE, CRASH, PAUSE)
@@ -59,12 +60,6 @@ class Handover:
     def first_record_ms(self) -> float | None:
         """From giving up to the first new record, idle time left out."""
         return (self.processed_ns - self.begin_ns - self.idle_ns) / 1e6 if self.processed_ns else None
-
-
-def service_of(process: str) -> str:
-    """`pay` of the process `pay-0`."""
-    name, _, slot = process.rpartition("-")
-    return name if name and slot.isdigit() else process
 
 
 def changes(events: Sequence[Event], *, begin_ns: int, end_ns: int) -> list[Change]:

@@ -165,9 +165,9 @@ def durations(history: History, *, rows: Mask, begin: str, end: str) -> Duration
     return Durations(finished_ms=finished, censored_ms=np.maximum(open_ms, 0.0))
 
 
-def latencies(history: History) -> dict[str, Durations]:
-    """The four headline latencies by name, over answered and unfinished operations of the measure phase."""
-    rows = history.measured & ~history.errors
+def latencies(history: History, *, among: Mask) -> dict[str, Durations]:
+    """The four headline latencies by name, over the answered and unfinished operations among some of them."""
+    rows = among & ~history.errors
     produced = (history.acknowledged_ns > 0) | (history.completed_ns == 0)
     sagas = rows & history.leads
     return {

@@ -113,9 +113,13 @@ def spread(values: Sequence[float]) -> dict[str, float | int] | None:
 
 
 def goodput_lost(history: History, *, at_ns: int, until_ns: int) -> float | None:
-    """The most operations by which completions fell behind the rate before; None where nothing had ended before."""
+    """The most operations by which completions fell behind the rate before; None where nothing had ended before.
+
+    The rate is that of completions, or of what was intended where a backlog was just being worked off.
+    """
     completed = np.sort(history.completed_ns[history.measured & (history.completed_ns > 0)])
-    before = _between(completed, at_ns - BEFORE_NS, at_ns)
+    intended = np.sort(history.intended_ns[history.measured])
+    before = min(_between(times, at_ns - BEFORE_NS, at_ns) for times in (completed, intended))
     if not before or until_ns <= at_ns:
         return None
     edges = np.arange(at_ns, until_ns + BIN_NS, BIN_NS)

@@ -12,6 +12,7 @@ import numpy as np
 from bench.measure.handovers import ASKED_TO_END, Handover
 from bench.measure.history import History
 from bench.measure.hops import Journal
+from bench.measure.quantiles import Mask
 from bench.measure.rebalance import goodput_lost, latency_back_ms
 from bench.measure.samples import Samples
 
@@ -84,9 +85,29 @@ def struck_process(row: Mapping[str, Any]) -> str | None:
 
 def _healing(row: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """`healed_ms` and `recovered_ms` of a fault of the plan, null for others and where it never came to it."""
-    mine = [one for one in events if row.get("hit") is not None and one.get("fault") == row.get("fault")]
+    named = row["event"] == "fault-struck"
+    mine = [one for one in events if named and one.get("fault") == row.get("fault")]
     begin = int(row["monotonic_ns"])
     return {f"{word}_ms": _first_ms(mine, event=f"fault-{word}", begin_ns=begin) for word in ("healed", "recovered")}
+
+
+def outside_faults(events: Sequence[Mapping[str, Any]], history: History, *, moved: Sequence[Handover] = ()) -> Mask:
+    """The measured operations of which no moment lies in the window of a fault of the plan.
+
+    A window ends when the fault has recovered and the partitions that it moved have new records processed. Fault
+    windows never mix with the steady state (measurement.md, 6). A crash at a failpoint has no window of its own.
+    """
+    rows: Mask = history.measured
+    ended_ns = np.where(history.completed_ns > 0, history.completed_ns, history.drained_ns)
+    for row in events:
+        if row["event"] != "fault-struck":
+            continue
+        begin, healing = int(row["monotonic_ns"]), _healing(row, events=events)
+        lasted_ms = healing["recovered_ms"] or healing["healed_ms"]
+        end = history.drained_ns if lasted_ms is None else begin + int(lasted_ms * 1e6)
+        end = max([end, *(one.processed_ns for one in moved if begin <= one.begin_ns <= end)])
+        rows = rows & ~((ended_ns >= begin) & (history.intended_ns <= end))
+    return rows
 
 
 def _rebalance(row: Mapping[str, Any], *, moved: Sequence[Handover], end_ns: int) -> dict[str, Any]:

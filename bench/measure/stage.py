@@ -13,9 +13,9 @@ from bench.measure.cost import cost_per_saga
 from bench.measure.history import History, Window, durations, latencies, measure_window, read_history
 from bench.measure.honesty import departures
 from bench.measure.hops import hops, read_journals, wall_offset_ms
-from bench.measure.quantiles import curve, distribution
+from bench.measure.quantiles import Mask, curve, distribution
 from bench.measure.rebalance import creation_times, moved_partitions, rebalance
-from bench.measure.recovery import recovery
+from bench.measure.recovery import outside_faults, recovery
 from bench.measure.sagas import sagas
 from bench.measure.samples import Samples, read_samples
 from bench.measure.timeline import backlog_grows, timeline
@@ -41,7 +41,7 @@ def measure(run_folder: Path) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "missing_files": files.missing(run_folder),
         **_rates(history, window=window),
-        **_latencies(history),
+        **_latencies(history, steady=outside_faults(events, history, moved=moved)),
         "unfinished": int(np.count_nonzero(history.measured & (history.completed_ns == 0))),
         "outcomes": outcomes(history),
         "sagas": sagas(run_folder, history=history, window=window, run=run),
@@ -87,16 +87,20 @@ def _rates(history: History, *, window: Window) -> dict[str, Any]:
     }
 
 
-def _latencies(history: History) -> dict[str, Any]:
-    """The four latencies, their curves, the response by outcome and kind, and the errors' own distribution."""
+def _latencies(history: History, *, steady: Mask) -> dict[str, Any]:
+    """The four latencies and their curves outside the windows of faults, the response inside them, by outcome and by
+    kind, and the errors' own distribution."""
     figures: dict[str, Any] = {}
     curves: dict[str, Any] = {}
-    for name, found in latencies(history).items():
+    for name, found in latencies(history, among=steady).items():
         figures[name] = distribution(found.finished_ms, censored=found.censored_ms)
         curves[name] = curve(found.finished_ms, censored=found.censored_ms)
     error = durations(history, rows=history.measured & history.errors, begin="intended_ns", end="completed_ns")
+    struck = durations(history, rows=history.measured & ~steady, begin="intended_ns", end="completed_ns")
     return {
         **figures,
+        "steady_operations": int(np.count_nonzero(steady)),
+        "response_latency_ms_in_faults": distribution(struck.finished_ms, censored=struck.censored_ms),
         "error_latency_ms": distribution(error.finished_ms),
         "response_latency_ms_by_outcome": _response_by(history, history.outcome.names, of="outcome"),
         "response_latency_ms_by_kind": _response_by(history, history.kind.names, of="kind"),
@@ -148,7 +152,8 @@ def _judged(
         delivered_share=delivered_share(history, window=window),
         saturated=backlog_grows(history, window=window),
         steal_share=machine["steal_share"],
-        faults=len(figures["recovery"]),
+        # Of what the plan struck the windows are left out of the latencies.
+        faults=sum(one["healed_ms"] is None for one in figures["recovery"]),
         departures=doubts,
     )
     return {

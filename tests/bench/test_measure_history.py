@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.measure.history import History, latencies, measure_window, read_history
+from bench.measure.history import Durations, History, latencies, measure_window, read_history
+from bench.measure.recovery import outside_faults
 from bench.measure.stage import outcomes
 
 MS = 1_000_000
@@ -32,8 +33,22 @@ def history(tmp_path: Path, *rows: dict[str, Any], drained_ms: int = 100) -> His
     return read_history(tmp_path, run={"phases": phases})
 
 
+def measured(found: History) -> dict[str, Durations]:
+    return latencies(found, among=found.measured)
+
+
+def test_an_operation_that_meets_a_fault_is_not_of_the_steady_state(tmp_path: Path) -> None:
+    rows = [row(entity=str(at), intended_ms=at, completed_ms=at + 20) for at in (0, 90, 150, 310, 390)]
+    told = [("fault-struck", 100), ("fault-healed", 200), ("fault-recovered", 300)]
+    events = [{"event": event, "fault": "pause:pay@1s", "monotonic_ns": BASE + at * MS} for event, at in told]
+    found = history(tmp_path, *rows, drained_ms=500)
+    assert outside_faults(events, found).tolist() == [True, False, False, True, True]
+    assert outside_faults(events[:1], found).tolist() == [True, False, False, False, False]
+    assert outside_faults([], found).all()
+
+
 def test_the_four_latencies_run_between_their_own_moments(tmp_path: Path) -> None:
-    found = latencies(history(tmp_path, row(intended_ms=2, sent_ms=5, acknowledged_ms=9, completed_ms=30)))
+    found = measured(history(tmp_path, row(intended_ms=2, sent_ms=5, acknowledged_ms=9, completed_ms=30)))
     assert {name: one.finished_ms.tolist() for name, one in found.items()} == {
         "response_latency_ms": [28.0],
         "service_latency_ms": [4.0],
@@ -44,12 +59,12 @@ def test_the_four_latencies_run_between_their_own_moments(tmp_path: Path) -> Non
 
 def test_only_the_measure_phase_and_no_poison_counts(tmp_path: Path) -> None:
     found = history(tmp_path, row(phase="warm-up"), row(entity="2", kind="poison"), row(entity="3"))
-    assert latencies(found)["response_latency_ms"].finished_ms.size == 1
+    assert measured(found)["response_latency_ms"].finished_ms.size == 1
 
 
 def test_an_unfinished_operation_is_at_least_as_slow_as_the_drain_was_long(tmp_path: Path) -> None:
     one = row(completed_ms=None, outcome="info", error="unfinished", response=None)
-    found = latencies(history(tmp_path, one, drained_ms=100))
+    found = measured(history(tmp_path, one, drained_ms=100))
     assert found["response_latency_ms"].censored_ms.tolist() == [100.0]
     assert found["end_to_end_latency_ms"].censored_ms.tolist() == [99.0]
     assert found["response_latency_ms"].finished_ms.size == 0
@@ -57,7 +72,7 @@ def test_an_unfinished_operation_is_at_least_as_slow_as_the_drain_was_long(tmp_p
 
 def test_an_operation_that_was_never_sent_waits_until_the_end(tmp_path: Path) -> None:
     one = row(sent_ms=None, acknowledged_ms=None, completed_ms=None, outcome="fail", error="not sent", response=None)
-    found = latencies(history(tmp_path, one, drained_ms=50))
+    found = measured(history(tmp_path, one, drained_ms=50))
     assert found["wait_ms"].censored_ms.tolist() == [50.0]
     assert found["service_latency_ms"].censored_ms.size == 0
     assert found["end_to_end_latency_ms"].censored_ms.size == 0
@@ -67,7 +82,7 @@ def test_operating_errors_stay_out_of_the_response_and_business_failures_stay_in
     broken = row(entity="2", outcome="fail", error="OperationalError", response=None)
     found = history(tmp_path, row(outcome="fail"), broken)
     assert found.errors.tolist() == [False, True]
-    assert latencies(found)["response_latency_ms"].finished_ms.size == 1
+    assert measured(found)["response_latency_ms"].finished_ms.size == 1
 
 
 def test_a_checkout_that_joined_or_found_the_order_paid_is_no_saga_of_its_own(tmp_path: Path) -> None:
@@ -77,7 +92,7 @@ def test_a_checkout_that_joined_or_found_the_order_paid_is_no_saga_of_its_own(tm
     refused = row(entity="9", outcome="fail", response='{"error":"unknown order"}')
     found = history(tmp_path, joined, row(), paid, again, refused)
     assert found.leads.tolist() == [False, True, False, True, False]
-    assert sorted(latencies(found)["end_to_end_latency_ms"].finished_ms.tolist()) == [19.0, 20.0]
+    assert sorted(measured(found)["end_to_end_latency_ms"].finished_ms.tolist()) == [19.0, 20.0]
 
 
 def test_the_window_runs_from_the_first_intended_to_the_last_completed(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class Stage:
         (self.folder / "raw").mkdir()
         spec, observer = cast(Any, Folder(self.folder)), FileObserver(self.folder, "runner", events_only=True)
         site = Site(spec, cast(Any, self.supervisor), cast(Any, None), observer, cast(Any, None), lambda: self.lag)
-        self.clock.setattr(module.time, "monotonic_ns", lambda: self.now_ns)
+        self.clock.setattr("bench.nemesis.nemesis.time.monotonic_ns", lambda: self.now_ns)
         hands = cast(Hands, {SERVICES: {"kill": hand or self.strike, "pause": hand or self.strike}})
         return Nemesis(parse_plan(plan).faults, hands, site)
 

@@ -19,7 +19,11 @@ FAULTS = [
 ]
 
 
-@given(st.lists(st.builds(lambda pair, at, lasts: Fault(*pair, at, lasts), st.sampled_from(FAULTS), TIMES, TIMES)))
+@given(
+    st.lists(
+        st.builds(lambda pair, at, lasts: Fault(pair[0], pair[1], at, lasts), st.sampled_from(FAULTS), TIMES, TIMES)
+    )
+)
 def test_the_text_of_any_plan_is_the_plan_again(faults: list[Fault]) -> None:
     plan = Plan(tuple(faults))
     assert parse_plan(str(plan)) == plan
