@@ -5,6 +5,8 @@ created by accident, nothing deleted while a run looks at it. The coordinators' 
 are loaded at every start), and the floors of session timeouts are low, so that a test may choose a short one.
 """
 
+import dataclasses
+import signal
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,8 +94,11 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "group.min.session.timeout.ms": "1000",
         "group.consumer.min.session.timeout.ms": "1000",
         "group.consumer.min.heartbeat.interval.ms": "100",
-        # The data is thrown away with the folder; only a clean end of the process matters.
-        "controlled.shutdown.enable": "false",
+        # A node that is restarted in order hands its partitions over first; with one node there is nobody to take them.
+        "controlled.shutdown.enable": "true" if len(nodes) > 1 else "false",
+        # A dead node is noticed after 3 s instead of 9, so that many deaths fit into a run.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
     }
 
 
@@ -146,7 +151,9 @@ class Brokers:
         # seconds.
         collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
         argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
-        return start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+        process = start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
+        # Nodes that are asked to end together would each wait for a controller that is ending too.
+        return process if len(self.nodes) == 1 else dataclasses.replace(process, stop_signal=signal.SIGKILL)
 
     def _argv(self, node: Node, flags: Sequence[str]) -> tuple[str, ...]:
         # Without the first two, files outside the node's folder would stay behind a killed process.

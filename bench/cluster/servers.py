@@ -1,5 +1,6 @@
 """The servers of one run: started or reached, proven to serve, watched, and put away whatever happens."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,8 @@ def stop_all(processes: Sequence[Process], grace_s: float = GRACE_S) -> None:
     """Ask all of them at once, give them `grace_s` seconds together, then insist; Ctrl-C waits for the end of it."""
     with shield():
         for process in processes:
+            # One that a fault plan has stopped could not hear that it is to end.
+            process.signal(signal.SIGCONT)
             process.signal(process.stop_signal)
         # Whoever does not end in time is killed below, and that is all there is to say.
         with suppress(DeadlineExceeded):

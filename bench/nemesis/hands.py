@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from bench.nemesis import poison, postgres, scaling, services
+from bench.nemesis import brokers, poison, postgres, scaling, services
 from bench.nemesis.kinds import BROKERS, NETWORK, POSTGRES, SERVICES
 from bench.nemesis.site import Hand, Hands
 
@@ -11,7 +11,7 @@ _NONE: Final[Mapping[str, Hand]] = {}
 
 HANDS: Final[Hands] = {
     SERVICES: {**services.HANDS, **scaling.HANDS, "poison": poison.poison},
-    BROKERS: _NONE,
+    BROKERS: brokers.HANDS,
     NETWORK: _NONE,
     POSTGRES: postgres.HANDS,
 }

@@ -1,0 +1,162 @@
+"""Faults of the brokers: killed, stopped, shut down in order, one after the other, two of three at once.
+
+A broker has healed when it holds every partition up to date again, not when its process runs.
+"""
+
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from bench.cluster.endpoints import Endpoints
+from bench.nemesis.asking import NoAnswer
+from bench.nemesis.plan import Fault
+from bench.nemesis.roles import are_in_sync, brokers_of, hit_by
+from bench.nemesis.site import Hand, Missed, Site, Wound
+
+SHUTDOWN_S: Final = 30.0
+"""A controlled shutdown that takes longer is ended: without a quorum it would go on for ever."""
+LOOK_S: Final = 0.5
+"""How often brokers are asked whether all is in sync."""
+
+
+def kill(fault: Fault, site: Site) -> Wound | Missed:
+    """SIGKILL, and no new life before it heals."""
+    return _ended(fault, site, signal.SIGKILL)
+
+
+def restart(fault: Fault, site: Site) -> Wound | Missed:
+    """SIGTERM: it hands its partitions over and ends; it is started again when it heals."""
+    return _ended(fault, site, signal.SIGTERM)
+
+
+def _ended(fault: Fault, site: Site, number: signal.Signals) -> Wound | Missed:
+    try:
+        names = brokers_of(fault.role, site.spec, site.endpoints)
+        hit = hit_by(names, site.spec, site.endpoints)
+    except NoAnswer as reason:
+        return Missed(str(reason))
+    gone = [Gone(name, site.endpoints) for name in names]
+    for each in gone:
+        each.end(number)
+    looks = Looks(names, site.endpoints)
+
+    def come_back() -> None:
+        for each in gone:
+            each.may_return = True
+
+    def tend() -> None:
+        for each in gone:
+            each.tend()
+
+    return Wound(hit, heal=come_back, tend=tend, healed=lambda: all(each.is_back for each in gone) and looks.in_sync())
+
+
+def pause(fault: Fault, site: Site) -> Wound | Missed:
+    """SIGSTOP, then SIGCONT: it keeps its connections, is taken for dead, and learns of its deposition late."""
+    try:
+        names = brokers_of(fault.role, site.spec, site.endpoints)
+        hit = hit_by(names, site.spec, site.endpoints)
+    except NoAnswer as reason:
+        return Missed(str(reason))
+    _signal(names, site.endpoints, signal.SIGSTOP)
+    looks = Looks(names, site.endpoints)
+    return Wound(hit, heal=partial(_signal, names, site.endpoints, signal.SIGCONT), healed=looks.in_sync)
+
+
+def _signal(names: Sequence[str], endpoints: Endpoints, number: signal.Signals) -> None:
+    for name in names:
+        endpoints.roster.of(name).signal(number)
+
+
+def rolling(fault: Fault, site: Site) -> Wound | Missed:
+    """Every broker shut down in order and started again, the next one when the last is in sync."""
+    try:
+        names = brokers_of(fault.role, site.spec, site.endpoints)
+        hit = hit_by(names, site.spec, site.endpoints)
+    except NoAnswer as reason:
+        return Missed(str(reason))
+    turn = Rolling(names, site.endpoints)
+    return Wound(hit, tend=turn.tend, healed=lambda: turn.is_over)
+
+
+@dataclass(slots=True)
+class Gone:
+    """A broker that was ended on purpose; it returns when it may and its process has ended."""
+
+    name: str
+    endpoints: Endpoints
+    may_return: bool = False
+    is_back: bool = False
+    since_s: float = 0.0
+
+    def end(self, number: signal.Signals) -> None:
+        """Sends it away."""
+        self.since_s = time.monotonic()
+        self.endpoints.roster.away.add(self.name)
+        self.endpoints.roster.of(self.name).signal(number)
+
+    def tend(self) -> None:
+        """Starts it again, once it may and has ended; from the main thread."""
+        if self.is_back:
+            return
+        process = self.endpoints.roster.of(self.name)
+        if process.poll() is None:
+            if time.monotonic() - self.since_s > SHUTDOWN_S:
+                process.signal(signal.SIGKILL)
+        elif self.may_return:
+            self.endpoints.roster.start_again(self.name)
+            self.endpoints.roster.is_back(self.name)
+            self.is_back = True
+
+
+@dataclass(slots=True)
+class Looks:
+    """Whether brokers hold every partition up to date, asked twice a second at most."""
+
+    names: Sequence[str]
+    endpoints: Endpoints
+    asked_s: float = 0.0
+
+    def in_sync(self) -> bool:
+        """As of now; False between two looks."""
+        if time.monotonic() - self.asked_s < LOOK_S:
+            return False
+        self.asked_s = time.monotonic()
+        return are_in_sync(self.names, self.endpoints)
+
+
+@dataclass(slots=True)
+class Rolling:
+    """One broker after the other: ended in order, started again, awaited."""
+
+    names: Sequence[str]
+    endpoints: Endpoints
+    turn: int = 0
+    gone: Gone | None = None
+    looks: Looks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.looks = Looks(self.names, self.endpoints)
+
+    @property
+    def is_over(self) -> bool:
+        """All have had their turn."""
+        return self.turn == len(self.names)
+
+    def tend(self) -> None:
+        """The next step, if it is time for it."""
+        if self.is_over:
+            return
+        if self.gone is None:
+            self.gone = Gone(self.names[self.turn], self.endpoints, may_return=True)
+            self.gone.end(signal.SIGTERM)
+        self.gone.tend()
+        if self.gone.is_back and self.looks.in_sync():
+            self.gone = None
+            self.turn += 1
+
+
+HANDS: Final[Mapping[str, Hand]] = {"kill": kill, "pause": pause, "restart": restart, "rolling": rolling}
