@@ -24,7 +24,7 @@ from bench.raw.payloads import Payloads
 from bench.raw.plan import Cell
 from bench.raw.threads import Busy
 from bench.recording.errors import RecordingFailed
-from bench.recording.positions import admin_client, ends_of, partitions_of
+from bench.recording.positions import Asker, admin_client, ends_of, partitions_of
 from bench.waiting import DeadlineExceeded, wait_until
 from system.kafka.config import Value
 
@@ -77,11 +77,11 @@ class Stand:
 
     def require_stored(self, records: int) -> None:
         """Raises `RecordingFailed` unless the brokers have `records` (more only where retries may repeat some)."""
-        admin = admin_client(self.site.connection)
-        partitions = partitions_of(admin, [self.topic])
+        asker = Asker(self.site.connection)
+        partitions = partitions_of(asker, [self.topic])
 
         def stored() -> int:
-            found = sum(ends_of(admin, partitions).values())
+            found = sum(ends_of(asker, partitions).values())
             return found if found >= records else 0
 
         try:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bench.recording.errors import RecordingFailed
-from bench.recording.positions import Client, admin_client, ends_of, partitions_of
+from bench.recording.positions import Asker, Client, admin_client, ends_of, partitions_of
 
 RECORD_BYTES: Final = 100
 PARTITIONS: Final = 4
@@ -65,8 +65,8 @@ def _median(client: Client, topic: str, records: int, rounds: int) -> float:
     warm_up = max(1, calls // 5)
     _round(producer, topic, warm_up)
     rates = [_round(producer, topic, calls) for _ in range(rounds)]
-    admin = admin_client(client)
-    stored = sum(ends_of(admin, partitions_of(admin, [topic])).values())
+    asker = Asker(client)
+    stored = sum(ends_of(asker, partitions_of(asker, [topic])).values())
     sent = (warm_up + rounds * calls) * RECORDS_A_CALL
     if stored != sent:
         raise RecordingFailed(f"could not calibrate: the brokers have {stored} of {sent} records")

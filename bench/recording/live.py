@@ -25,7 +25,7 @@ from confluent_kafka import TopicPartition
 from bench.recording.errors import RecordingFailed
 from bench.recording.frames import LIVE, write_all
 from bench.recording.parquet import ROWS_A_GROUP, parquet_writer
-from bench.recording.positions import Client, admin_client, ends_of, partitions_of
+from bench.recording.positions import Asker, Client, ends_of, partitions_of
 from bench.recording.reader import BATCH, ended, open_consumer
 from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.columns import numbers_to_arrow
@@ -57,14 +57,14 @@ def read_along(
     Raises `RecordingFailed` for a missing topic or when the ends are not reached within `stall_s` of the last
     progress after `stop()`.
     """
-    admin = admin_client(client)
-    partitions = partitions_of(admin, topics, deadline_s=stall_s)
+    asker = Asker(client)
+    partitions = partitions_of(asker, topics, deadline_s=stall_s)
     consumer = open_consumer(client, LEAN)
     raw = _raw_files(run_folder, topics)
     try:
         consumer.assign([TopicPartition(one.topic, one.partition, 0) for one in partitions])
         reached = _follow(consumer, partitions, raw, stop)
-        _catch_up(consumer, raw, reached, ends_of(admin, partitions, deadline_s=stall_s), stall_s)
+        _catch_up(consumer, raw, reached, ends_of(asker, partitions, deadline_s=stall_s), stall_s)
     finally:
         consumer.close()
         for descriptor in raw.values():

@@ -2,15 +2,18 @@
 deadline each.
 
 End always means the last stable offset (LSO), from ListOffsets with `read_committed`: what no reader of ours can
-pass.
+pass. Asked by consumers that join no group: an admin client that has asked about a group or about offsets when a broker
+went away may end its whole process (librdkafka 2.16, an assertion in `rd_kafka_enq_once_del_source_return`).
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from bench.recording.errors import RecordingFailed
 from bench.waiting import DeadlineExceeded, wait_until
@@ -20,8 +23,24 @@ Client = Mapping[str, str | int | float | bool]
 
 Result = TypeVar("Result")
 REQUEST_S: Final = 10.0
-_LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+ATTEMPT_S: Final = 5.0
+"""A broker that says nothing is asked so long; the next attempt may go to another one."""
+COMMITTED: Final = "read_committed"
+UNCOMMITTED: Final = "read_uncommitted"
+_LATEST: Final = -1
+"""The time of ListOffsets that stands for the end."""
 _PASSING: Final = (
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._DESTROY_BROKER,
+    KafkaError._WAIT_COORD,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -29,7 +48,7 @@ _PASSING: Final = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
 )
-"""What a healthy cluster answers for a moment; anything else is reported at once."""
+"""What a cluster answers for a moment, or while a broker is away; anything else is reported at once."""
 
 
 class Position(NamedTuple):
@@ -53,9 +72,52 @@ def admin_client(client: Client) -> AdminClient:
     return AdminClient(settings)
 
 
-def partitions_of(admin: AdminClient, topics: Sequence[str], *, deadline_s: float = REQUEST_S) -> list[TopicPartition]:
+class Asker:
+    """A client that only asks. Not shared between threads; its connections go with it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._consumers: dict[tuple[str, str], Consumer] = {}
+
+    def metadata(self, *, timeout_s: float) -> ClusterMetadata:
+        """What the cluster says of its topics. It and the two below raise `KafkaException`."""
+        metadata: ClusterMetadata = self._consumer().list_topics(timeout=timeout_s)
+        return metadata
+
+    def ends(self, partitions: Sequence[TopicPartition], *, isolation: str, timeout_s: float) -> list[TopicPartition]:
+        """Each partition with its end under `read_committed` or `read_uncommitted`, or with an error."""
+        wanted = [TopicPartition(one.topic, one.partition, _LATEST) for one in partitions]
+        found = self._consumer(isolation=isolation).offsets_for_times(wanted, timeout=timeout_s)
+        return _without_errors(found)
+
+    def committed(self, group: str, partitions: Sequence[TopicPartition], *, timeout_s: float) -> list[TopicPartition]:
+        """Each partition with the offset that the group has committed, negative for none."""
+        return _without_errors(self._consumer(group).committed(list(partitions), timeout=timeout_s))
+
+    def _consumer(self, group: str = "none", *, isolation: str = COMMITTED) -> Consumer:
+        if (group, isolation) not in self._consumers:
+            settings: dict[str, Any] = {
+                **self._client,
+                "group.id": group,
+                "isolation.level": isolation,
+                "enable.auto.commit": False,
+                "error_cb": lambda _error: None,
+                "log_level": 0,
+            }
+            self._consumers[group, isolation] = Consumer(settings)
+        return self._consumers[group, isolation]
+
+
+def _without_errors(partitions: Sequence[TopicPartition]) -> list[TopicPartition]:
+    for one in partitions:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return list(partitions)
+
+
+def partitions_of(asker: Asker, topics: Sequence[str], *, deadline_s: float = REQUEST_S) -> list[TopicPartition]:
     """Every partition of these topics, in order. Raises `RecordingFailed` for a topic that is not there."""
-    metadata = _asked("list topics", lambda: admin.list_topics(timeout=deadline_s), deadline_s=deadline_s).topics
+    metadata = _asked("list topics", lambda left_s: asker.metadata(timeout_s=left_s), deadline_s=deadline_s).topics
     missing = [
         topic
         for topic in topics
@@ -68,32 +130,26 @@ def partitions_of(admin: AdminClient, topics: Sequence[str], *, deadline_s: floa
 
 def topics_of(client: Client, prefix: str, *, deadline_s: float = REQUEST_S) -> list[str]:
     """The full names of all topics of a run, dead letters included, sorted. Raises `RecordingFailed`."""
-    metadata = _asked(
-        "list topics", lambda: admin_client(client).list_topics(timeout=deadline_s), deadline_s=deadline_s
-    )
+    asker = Asker(client)
+    metadata = _asked("list topics", lambda left_s: asker.metadata(timeout_s=left_s), deadline_s=deadline_s)
     return sorted(topic for topic in metadata.topics if topic.startswith(prefix))
 
 
 def ends_of(
-    admin: AdminClient,
-    partitions: Sequence[TopicPartition],
-    *,
-    deadline_s: float = REQUEST_S,
-    isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    asker: Asker, partitions: Sequence[TopicPartition], *, deadline_s: float = REQUEST_S, isolation: str = COMMITTED
 ) -> dict[tuple[str, int], int]:
-    """(topic, partition) → LSO, or the high watermark under `READ_UNCOMMITTED`. Raises `RecordingFailed`."""
-    wanted = {TopicPartition(one.topic, one.partition): _LATEST for one in partitions}
+    """(topic, partition) → LSO, or the high watermark under `UNCOMMITTED`. Raises `RecordingFailed`."""
 
-    def ask() -> dict[tuple[str, int], int]:
-        futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=deadline_s)
-        ends = {(one.topic, one.partition): future.result().offset for one, future in futures.items()}
-        # A broker that dies while it is asked comes back as offset -1001 without an error (librdkafka 2.16):
-        # an end of that kind would make every reader content with nothing.
+    def ask(left_s: float) -> dict[tuple[str, int], int]:
+        found = asker.ends(partitions, isolation=isolation, timeout_s=left_s)
+        ends = {(one.topic, one.partition): one.offset for one in found}
+        # A broker that dies while it is asked has been seen to come back as offset -1001 without an error
+        # (librdkafka 2.16): an end of that kind would make every reader content with nothing.
         if any(end < 0 for end in ends.values()):
             raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "a broker did not say where its log ends"))
         return ends
 
-    return _asked("list offsets", ask, deadline_s=deadline_s) if wanted else {}
+    return _asked("list offsets", ask, deadline_s=deadline_s) if partitions else {}
 
 
 class End(NamedTuple):
@@ -107,66 +163,57 @@ class End(NamedTuple):
 
 def log_ends(client: Client, topics: Sequence[str], *, deadline_s: float = REQUEST_S) -> list[End]:
     """Both ends of every partition of these full topic names. Raises `RecordingFailed`."""
-    admin = admin_client(client)
-    partitions = partitions_of(admin, topics, deadline_s=deadline_s)
+    asker = Asker(client)
+    partitions = partitions_of(asker, topics, deadline_s=deadline_s)
     # The high watermark first: a transaction that ends in between moves only the stable end, up to it or past it.
-    high = ends_of(admin, partitions, deadline_s=deadline_s, isolation=IsolationLevel.READ_UNCOMMITTED)
-    stable = ends_of(admin, partitions, deadline_s=deadline_s)
+    high = ends_of(asker, partitions, deadline_s=deadline_s, isolation=UNCOMMITTED)
+    stable = ends_of(asker, partitions, deadline_s=deadline_s)
     return [End(*place, stable[place], max(high[place], stable[place])) for place in high]
 
 
 def committed_of(
-    admin: AdminClient, groups: Mapping[str, Sequence[str]], *, deadline_s: float = REQUEST_S
+    asker: Asker, groups: Mapping[str, Sequence[str]], *, deadline_s: float = REQUEST_S
 ) -> dict[tuple[str, str, int], int]:
     """(group, topic, partition) → committed offset, -1 = none, for full group name → full topics. Raises
     `RecordingFailed`.
     """
     committed = {}
     read = sorted({topic for topics in groups.values() for topic in topics})
-    partitions = partitions_of(admin, read, deadline_s=deadline_s)
+    partitions = partitions_of(asker, read, deadline_s=deadline_s)
     for group, topics in groups.items():
-        request = ConsumerGroupTopicPartitions(group, [one for one in partitions if one.topic in topics])
-        ask = partial(_ask_committed, admin, request, deadline_s)
-        answer = _asked(f"read the offsets of group {group}", ask, deadline_s=deadline_s)
-        for one in answer.topic_partitions or ():
+        wanted = [TopicPartition(one.topic, one.partition) for one in partitions if one.topic in topics]
+        ask = partial(_ask_committed, asker, group, wanted)
+        for one in _asked(f"read the offsets of group {group}", ask, deadline_s=deadline_s):
             committed[group, one.topic, one.partition] = one.offset if one.offset >= 0 else -1
     return committed
 
 
-def _ask_committed(
-    admin: AdminClient, request: ConsumerGroupTopicPartitions, deadline_s: float
-) -> ConsumerGroupTopicPartitions:
-    future = admin.list_consumer_group_offsets([request], request_timeout=deadline_s)[request.group_id]
-    answer = cast(ConsumerGroupTopicPartitions, future.result())
-    for one in answer.topic_partitions or ():
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return answer
+def _ask_committed(asker: Asker, group: str, wanted: Sequence[TopicPartition], left_s: float) -> list[TopicPartition]:
+    return asker.committed(group, wanted, timeout_s=left_s)
 
 
-def positions_of(
-    admin: AdminClient, groups: Mapping[str, Sequence[str]], *, deadline_s: float = REQUEST_S
-) -> list[Position]:
+def positions_of(asker: Asker, groups: Mapping[str, Sequence[str]], *, deadline_s: float = REQUEST_S) -> list[Position]:
     """Every group on every partition that it reads; committed is read before end, so lag is never understated by
     time.
     """
-    committed = committed_of(admin, groups, deadline_s=deadline_s)
-    ends = ends_of(admin, [TopicPartition(topic, number) for _, topic, number in committed], deadline_s=deadline_s)
+    committed = committed_of(asker, groups, deadline_s=deadline_s)
+    ends = ends_of(asker, [TopicPartition(topic, number) for _, topic, number in committed], deadline_s=deadline_s)
     return [
         Position(group, topic, number, offset, ends.get((topic, number), -1))
         for (group, topic, number), offset in committed.items()
     ]
 
 
-def _asked(what: str, ask: Callable[[], Result], *, deadline_s: float) -> Result:
-    """The answer; while leaders and coordinators move (a new topic, a restart) the question is asked again until the
-    deadline.
+def _asked(what: str, ask: Callable[[float], Result], *, deadline_s: float) -> Result:
+    """The answer; while leaders and coordinators move (a new topic, a broker away) the question is asked again until
+    the deadline. `ask` is told how long it may wait, in seconds.
     """
     refusals: list[KafkaError] = []
+    due_s = time.monotonic() + deadline_s
 
     def answer() -> list[Result]:
         try:
-            return [ask()]
+            return [ask(max(0.1, min(ATTEMPT_S, due_s - time.monotonic())))]
         except KafkaException as error:
             refusals.append(error.args[0])
             if refusals[-1].code() not in _PASSING:

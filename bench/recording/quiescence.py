@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from bench.recording.errors import RecordingFailed
-from bench.recording.positions import REQUEST_S, Client, Position, admin_client, positions_of
+from bench.recording.positions import REQUEST_S, Asker, Client, Position, positions_of
 from bench.recording.reader import open_consumer, read_partition
 from bench.recording.tables import tables_of
 from bench.waiting import DeadlineExceeded, wait_until
@@ -21,7 +21,7 @@ from system.kafka.column_consumer import ColumnConsumer
 
 def is_drained(client: Client, groups: Mapping[str, Sequence[str]], *, deadline_s: float = 10.0) -> bool:
     """Whether nothing visible is left for any group (full group name → full topics). Raises `RecordingFailed`."""
-    positions = positions_of(admin_client(client), groups, deadline_s=deadline_s)
+    positions = positions_of(Asker(client), groups, deadline_s=deadline_s)
     return not undrained(client, positions, stall_s=deadline_s)
 
 
@@ -61,12 +61,12 @@ def await_quiescence(
     The positions at the end of the wait. Raises `DeadlineExceeded`, which names what is left, and `RecordingFailed`
     when a broker does not answer.
     """
-    admin = admin_client(client)
+    asker = Asker(client)
     quiet_since: list[float] = []
     latest: list[Position] = []
 
     def quiet() -> bool:
-        positions = positions_of(admin, groups, deadline_s=min(REQUEST_S, deadline_s))
+        positions = positions_of(asker, groups, deadline_s=min(REQUEST_S, deadline_s))
         moved = positions != latest
         latest[:] = positions
         # The tail is read only when nothing has moved since the last look: a busy partition is not drained anyway.

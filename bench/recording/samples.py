@@ -20,7 +20,7 @@ from bench.recording.convert import read_events
 from bench.recording.errors import RecordingFailed
 from bench.recording.frames import write_all
 from bench.recording.parquet import TEXT, parquet_writer
-from bench.recording.positions import Client, Position, admin_client, positions_of
+from bench.recording.positions import Asker, Client, Position, positions_of
 from bench.recording.processes import CpuLedger, family_usage_of, machine, usage_of
 
 SAMPLES_SCHEMA: Final = pa.schema(
@@ -71,7 +71,7 @@ class Sampler:
         prefix: str,
     ) -> None:
         """`processes()` gives name → pid of what lives now; a name may come back with another pid."""
-        self._admin = admin_client(client)
+        self._asker = Asker(client)
         self._processes = processes
         self._groups = groups
         self._prefix = prefix
@@ -118,7 +118,7 @@ class Sampler:
 
     def sample_offsets(self, phase: str = "quiescent", *, deadline_s: float = 10.0) -> list[Position]:
         """Where every group stands now, recorded with this phase. Raises `RecordingFailed`."""
-        positions = positions_of(self._admin, self._groups, deadline_s=deadline_s)
+        positions = positions_of(self._asker, self._groups, deadline_s=deadline_s)
         # Stamped after the reading, so that no commit seems to precede its cause.
         sampled_ns, wall_ms = time.monotonic_ns(), time.time_ns() // 1_000_000
         _write(self._offsets, [one._asdict() | {"sampled_ns": sampled_ns, "phase": phase} for one in positions])

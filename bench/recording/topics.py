@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from bench.recording.parquet import ROWS_A_GROUP, TEXT, parquet_writer
-from bench.recording.positions import Client, admin_client, ends_of, log_ends, partitions_of
+from bench.recording.positions import Asker, Client, ends_of, log_ends, partitions_of
 from bench.recording.reader import open_consumer, read_partition
 from system.kafka.columns import numbers_to_arrow
 from system.kafka.records import Records
@@ -47,9 +47,9 @@ def dump_topics(client: Client, topics: Sequence[str], folder: Path, *, stall_s:
     Raises `RecordingFailed` if a topic is missing, a broker refuses, or nothing moves for `stall_s`; no partial file
     is left.
     """
-    admin = admin_client(client)
-    partitions = partitions_of(admin, topics, deadline_s=stall_s)
-    ends = ends_of(admin, partitions, deadline_s=stall_s)
+    asker = Asker(client)
+    partitions = partitions_of(asker, topics, deadline_s=stall_s)
+    ends = ends_of(asker, partitions, deadline_s=stall_s)
     rows = dict.fromkeys(topics, 0)
     consumer = open_consumer(client)
     try:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from psycopg import sql
 
 from bench.cluster.endpoints import Endpoints
-from bench.recording.positions import Client, admin_client, partitions_of, topics_of
+from bench.recording.positions import Asker, Client, admin_client, partitions_of, topics_of
 from bench.waiting import wait_until
 
 MakeTopic = Callable[..., str]
@@ -41,7 +41,7 @@ def make_topic(client: Client, prefix: str) -> MakeTopic:
         settings = {setting.replace("_", "."): value for setting, value in config.items()}
         admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result()
         wait_until(lambda: topic in admin.list_topics(timeout=5).topics, deadline_s=10, why=f"topic {topic}")
-        assert len(partitions_of(admin, [topic])) == partitions
+        assert len(partitions_of(Asker(client), [topic])) == partitions
         return topic
 
     return make

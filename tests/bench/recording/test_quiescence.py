@@ -7,7 +7,7 @@ from psycopg import sql
 
 from bench.cluster.endpoints import Endpoints
 from bench.recording.errors import RecordingFailed
-from bench.recording.positions import Client, admin_client, positions_of
+from bench.recording.positions import Asker, Client, positions_of
 from bench.recording.quiescence import await_quiescence, is_drained, outboxes_are_empty, undrained
 from bench.waiting import DeadlineExceeded
 
@@ -31,7 +31,7 @@ def test_a_group_is_drained_when_it_has_committed_the_last_record(
     assert not is_drained(client, groups)
     commit(client, group, topic, 1)
     assert not is_drained(client, groups)
-    (left,) = undrained(client, positions_of(admin_client(client), groups))
+    (left,) = undrained(client, positions_of(Asker(client), groups))
     assert (left.committed, left.end, left.lag_records) == (1, 2, 1)
     commit(client, group, topic, 2)
     assert is_drained(client, groups)
@@ -50,7 +50,7 @@ def test_control_and_aborted_records_above_the_commit_are_no_work_left(
         (producer.commit_transaction if commits else producer.abort_transaction)(30)
     assert not is_drained(client, {group: [topic]})
     commit(client, group, topic, 1)
-    (position,) = positions_of(admin_client(client), {group: [topic]})
+    (position,) = positions_of(Asker(client), {group: [topic]})
     assert (position.committed, position.end) == (1, 4)
     assert is_drained(client, {group: [topic]})
 

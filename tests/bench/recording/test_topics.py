@@ -1,17 +1,14 @@
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo  # type: ignore[attr-defined]
 
 from bench.recording.errors import RecordingFailed
-from bench.recording.positions import Client, admin_client, ends_of, partitions_of
+from bench.recording.positions import Asker, Client, ends_of, partitions_of
 from bench.recording.reader import open_consumer, read_partition
 from bench.recording.topics import SCHEMA, dump_topics
 
@@ -91,8 +88,8 @@ def test_what_is_written_after_the_end_was_asked_for_is_left_out(
 ) -> None:
     topic = make_topic("later")
     send(topic, [("a", "1"), ("b", "2")])
-    admin = admin_client(client)
-    end = ends_of(admin, partitions_of(admin, [topic]))[topic, 0]
+    asker = Asker(client)
+    end = ends_of(asker, partitions_of(asker, [topic]))[topic, 0]
     send(topic, [("c", "3")])
     consumer = open_consumer(client)
     assert [columns.keys.to_list() for columns in read_partition(consumer, topic, 0, end=end)] == [[b"a", b"b"]]
@@ -122,9 +119,9 @@ def test_a_missing_topic_is_named(client: Client, prefix: str, tmp_path: Path) -
 
 
 def test_an_unreachable_broker_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
-    admin = admin_client({"bootstrap.servers": "127.0.0.1:1"})
+    asker = Asker({"bootstrap.servers": "127.0.0.1:1"})
     with pytest.raises(RecordingFailed, match="could not list topics"):
-        partitions_of(admin, ["any"], deadline_s=0.5)
+        partitions_of(asker, ["any"], deadline_s=0.5)
 
 
 def test_an_end_that_is_never_reached_is_a_stall_with_its_position(
@@ -139,16 +136,13 @@ def test_an_end_that_is_never_reached_is_a_stall_with_its_position(
 
 
 def test_an_end_that_no_broker_told_is_never_taken_for_an_end() -> None:
-    class Silent:
+    class Silent(Asker):
         """Answers as librdkafka does when the broker dies while it is asked: an offset of -1001 and no error."""
 
-        def list_offsets(
-            self, wanted: Mapping[TopicPartition, object], **_: object
-        ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
-            answers: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {one: Future() for one in wanted}
-            for future in answers.values():
-                future.set_result(ListOffsetsResultInfo(-1001, -1, -1))
-            return answers
+        def ends(
+            self, partitions: Sequence[TopicPartition], *, isolation: str, timeout_s: float
+        ) -> list[TopicPartition]:
+            return [TopicPartition(one.topic, one.partition, -1001) for one in partitions]
 
     with pytest.raises(RecordingFailed, match="did not say where its log ends"):
-        ends_of(cast(AdminClient, Silent()), [TopicPartition("t", 0)], deadline_s=0.1)
+        ends_of(Silent({}), [TopicPartition("t", 0)], deadline_s=0.1)
