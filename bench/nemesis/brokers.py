@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from bench.cluster.endpoints import Endpoints
 from bench.nemesis.asking import NoAnswer
 from bench.nemesis.plan import Fault
 from bench.nemesis.roles import are_in_sync, brokers_of, hit_by
@@ -38,10 +37,10 @@ def _ended(fault: Fault, site: Site, number: signal.Signals) -> Wound | Missed:
         hit = hit_by(names, site.spec, site.endpoints)
     except NoAnswer as reason:
         return Missed(str(reason))
-    gone = [Gone(name, site.endpoints) for name in names]
+    gone = [Gone(name, site) for name in names]
     for each in gone:
         each.end(number)
-    looks = Looks(names, site.endpoints)
+    looks = Looks(names, site)
 
     def come_back() -> None:
         for each in gone:
@@ -61,14 +60,22 @@ def pause(fault: Fault, site: Site) -> Wound | Missed:
         hit = hit_by(names, site.spec, site.endpoints)
     except NoAnswer as reason:
         return Missed(str(reason))
-    _signal(names, site.endpoints, signal.SIGSTOP)
-    looks = Looks(names, site.endpoints)
-    return Wound(hit, heal=partial(_signal, names, site.endpoints, signal.SIGCONT), healed=looks.in_sync)
-
-
-def _signal(names: Sequence[str], endpoints: Endpoints, number: signal.Signals) -> None:
     for name in names:
-        endpoints.roster.of(name).signal(number)
+        site.endpoints.roster.of(name).signal(signal.SIGSTOP)
+        told(site, "server-down", name)
+    looks = Looks(names, site)
+    return Wound(hit, heal=partial(_continue, names, site), healed=looks.in_sync)
+
+
+def _continue(names: Sequence[str], site: Site) -> None:
+    for name in names:
+        told(site, "server-up", name)
+        site.endpoints.roster.of(name).signal(signal.SIGCONT)
+
+
+def told(site: Site, event: str, name: str) -> None:
+    """`server-down` once it is gone, `server-up` before it can be there again: between the two it cannot answer."""
+    site.observer.event(event, server=name, pid=site.endpoints.roster.of(name).pid)
 
 
 def rolling(fault: Fault, site: Site) -> Wound | Missed:
@@ -78,7 +85,7 @@ def rolling(fault: Fault, site: Site) -> Wound | Missed:
         hit = hit_by(names, site.spec, site.endpoints)
     except NoAnswer as reason:
         return Missed(str(reason))
-    turn = Rolling(names, site.endpoints)
+    turn = Rolling(names, site)
     return Wound(hit, tend=turn.tend, healed=lambda: turn.is_over)
 
 
@@ -87,28 +94,32 @@ class Gone:
     """A broker that was ended on purpose; it returns when it may and its process has ended."""
 
     name: str
-    endpoints: Endpoints
+    site: Site
     may_return: bool = False
+    has_ended: bool = False
     is_back: bool = False
     since_s: float = 0.0
 
     def end(self, number: signal.Signals) -> None:
         """Sends it away."""
         self.since_s = time.monotonic()
-        self.endpoints.roster.away.add(self.name)
-        self.endpoints.roster.of(self.name).signal(number)
+        self.site.endpoints.roster.away.add(self.name)
+        self.site.endpoints.roster.of(self.name).signal(number)
 
     def tend(self) -> None:
         """Starts it again, once it may and has ended; from the main thread."""
-        if self.is_back:
-            return
-        process = self.endpoints.roster.of(self.name)
-        if process.poll() is None:
-            if time.monotonic() - self.since_s > SHUTDOWN_S:
+        roster = self.site.endpoints.roster
+        process = roster.of(self.name)
+        if not self.has_ended:
+            self.has_ended = process.poll() is not None
+            if self.has_ended:
+                told(self.site, "server-down", self.name)
+            elif time.monotonic() - self.since_s > SHUTDOWN_S:
                 process.signal(signal.SIGKILL)
-        elif self.may_return:
-            self.endpoints.roster.start_again(self.name)
-            self.endpoints.roster.is_back(self.name)
+        if self.has_ended and self.may_return and not self.is_back:
+            told(self.site, "server-up", self.name)
+            roster.start_again(self.name)
+            roster.is_back(self.name)
             self.is_back = True
 
 
@@ -117,7 +128,7 @@ class Looks:
     """Whether brokers hold every partition up to date, asked twice a second at most."""
 
     names: Sequence[str]
-    endpoints: Endpoints
+    site: Site
     asked_s: float = 0.0
 
     def in_sync(self) -> bool:
@@ -125,7 +136,7 @@ class Looks:
         if time.monotonic() - self.asked_s < LOOK_S:
             return False
         self.asked_s = time.monotonic()
-        return are_in_sync(self.names, self.endpoints)
+        return are_in_sync(self.names, self.site.endpoints)
 
 
 @dataclass(slots=True)
@@ -133,13 +144,13 @@ class Rolling:
     """One broker after the other: ended in order, started again, awaited."""
 
     names: Sequence[str]
-    endpoints: Endpoints
+    site: Site
     turn: int = 0
     gone: Gone | None = None
     looks: Looks = field(init=False)
 
     def __post_init__(self) -> None:
-        self.looks = Looks(self.names, self.endpoints)
+        self.looks = Looks(self.names, self.site)
 
     @property
     def is_over(self) -> bool:
@@ -151,7 +162,7 @@ class Rolling:
         if self.is_over:
             return
         if self.gone is None:
-            self.gone = Gone(self.names[self.turn], self.endpoints, may_return=True)
+            self.gone = Gone(self.names[self.turn], self.site, may_return=True)
             self.gone.end(signal.SIGTERM)
         self.gone.tend()
         if self.gone.is_back and self.looks.in_sync():

@@ -37,6 +37,7 @@ from verifiers.delivery import (
 from verifiers.offsets import commits_follow_processing
 from verifiers.ordering import consumption_follows_the_log, only_owners_consume
 from verifiers.progress import every_operation_ended, quiescence_was_reached
+from verifiers.quorum import nothing_is_acknowledged_without_a_quorum
 from verifiers.replay import replay_changes_no_table
 from verifiers.transactions import no_transaction_hangs, transactions_are_whole
 from verifiers.zombies import no_zombie_takes_effect
@@ -72,6 +73,12 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     Checker("rebuilds_start_low_enough", _SAFETY, rebuilds_start_low_enough),
     Checker("clients_agree", _SAFETY, clients_agree),
     Checker("acknowledged_records_are_there", _SAFETY, acknowledged_records_are_there),
+    Checker(
+        "nothing_is_acknowledged_without_a_quorum",
+        _SAFETY,
+        nothing_is_acknowledged_without_a_quorum,
+        at_quiescence=False,
+    ),
     Checker("transactions_are_whole", _SAFETY, transactions_are_whole),
     Checker("both_readers_saw_the_same", _SAFETY, both_readers_saw_the_same, at_quiescence=False),
     Checker("keys_keep_their_partition", _SAFETY, keys_keep_their_partition, at_quiescence=False),
