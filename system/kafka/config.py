@@ -74,6 +74,10 @@ def transactional(properties: Properties, *, transactional_id: str, timeout_ms: 
         "retry.backoff.ms": 1,
         "retry.backoff.max.ms": 5,
         "delivery.timeout.ms": min(timeout_ms, int(properties["delivery.timeout.ms"])),
+        # `send_offsets_to_transaction` waits for ever for a group coordinator that has left the cluster's metadata,
+        # past its own time-out (librdkafka 2.16, its issues 5511 and 5456). Any connection that changes its state makes
+        # it look for the coordinator again, and idle ones that are closed do.
+        "connections.max.idle.ms": 4_000,
     }
 
 
