@@ -21,7 +21,10 @@ from bench.blindness import blindness, print_blindness
 from bench.check import check as check_run
 from bench.check import exit_code
 from bench.cluster import keeper
+from bench.cluster.cache import cache_folder
 from bench.cluster.errors import ServerUnavailable
+from bench.cluster.jars import kafka_jars
+from bench.cluster.private import become_private, is_private, refusal
 from bench.display import Display
 from bench.matrix.command import PROFILES as MATRIX_PROFILES
 from bench.matrix.command import MatrixOptions
@@ -104,6 +107,12 @@ _servers = _options(
 def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """One run of SCENARIO: a run folder, checked and reported."""
     options = Options(**typed)
+    if options.needs_private_network() and not is_private():
+        refused = refusal()
+        if refused is None:
+            kafka_jars(cache_folder())  # Nothing can be fetched from inside.
+            become_private(sys.argv[1:])
+        console.print(f"network faults cannot strike: {refused}")
     spec = resolve(options)
     console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}")
     with Display(console) as display:

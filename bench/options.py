@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cluster.endpoints import Wanted, read_client_config
+from bench.cluster.private import is_private
 from bench.nemesis.legal import Ground, check_plan
 from bench.nemesis.mix import expanded
+from bench.nemesis.network import needs_private_network
 from bench.nemesis.plan import Plan, parse_plan
 from bench.scenario import Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
@@ -56,10 +58,22 @@ class Options:
     client_config: Path | None = None
     dsn: str | None = None
 
+    def needs_private_network(self) -> bool:
+        """Whether its faults cut connections, between servers of our own; a plan that cannot be is refused later."""
+        try:
+            plan = parse_plan(self.fault or "none")
+        except BadFaultPlan:
+            return False
+        return needs_private_network(plan) and self.bootstrap_servers is None and self.dsn is None
+
     def wanted(self) -> Wanted:
         """The servers to start or to reach."""
         return Wanted(
-            brokers=self.brokers, bootstrap=self.bootstrap_servers, client_config=self.client_config, dsn=self.dsn
+            brokers=self.brokers,
+            bootstrap=self.bootstrap_servers,
+            client_config=self.client_config,
+            dsn=self.dsn,
+            private=is_private(),
         )
 
 

@@ -77,6 +77,9 @@ class Run:
     def start(self, role: str, name: str, life: int) -> Process:
         """A process of the run, which ends with the runner whatever happens."""
         argv = [sys.executable, "-m", "bench.process", role, str(self.spec.path), name, str(life)]
+        network = self.endpoints.network
+        if network is not None and role == "worker":
+            argv = [*network.enter(name), *argv]
         return start(argv, name=name, log=self.spec.path / "logs" / f"{name}.log", env=_environment())
 
     def alive(self) -> None:

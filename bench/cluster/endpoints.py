@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.cluster.network import Network
 from bench.cluster.process import Process
 from bench.cluster.roster import Roster
 from system.kafka.config import BadClientConfig, refuse_reserved
@@ -13,7 +14,8 @@ from system.kafka.config import BadClientConfig, refuse_reserved
 class Wanted:
     """Which servers to use: those that are named (`bootstrap`, `dsn`), and new ones for what is not.
 
-    Ports of None are chosen freely; three brokers take `kafka_port` and the two that follow.
+    Ports of None are chosen freely; three brokers take `kafka_port` and the two that follow. `private`: in the private
+    network in which this process is, each broker at a place of its own.
     """
 
     brokers: int = 1
@@ -23,6 +25,7 @@ class Wanted:
     client_config: Path | None = None
     dsn: str | None = None
     idle_in_transaction_ms: int = 0
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Endpoints:
     `client`: librdkafka properties for every client besides `bootstrap.servers` (SASL, TLS). `pids`: server → process
     id of those that were started here (`broker-1` …, `postgres`). `folders`: server → its data folder. `owned`: both
     Kafka and PostgreSQL were started here. `roster`: the servers that were started here, one of which a fault may end
-    and start again.
+    and start again. `network`: the private one, where the run has one.
     """
 
     bootstrap: str
@@ -41,6 +44,7 @@ class Endpoints:
     roster: Roster = field(default_factory=Roster)
     folders: Mapping[str, Path] = field(default_factory=dict)
     owned: bool = False
+    network: Network | None = None
 
     @property
     def processes(self) -> tuple[Process, ...]:

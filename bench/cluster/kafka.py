@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.cluster.network import Network
 from bench.cluster.ports import HOST, free_ports, require_free
 from bench.cluster.process import Process, start
 
@@ -39,12 +40,16 @@ logger.config.level = warn
 
 @dataclass(frozen=True)
 class Node:
-    """One broker-controller: `number` from 1, its two ports, and the folder of all its files."""
+    """One broker-controller: `number` from 1, its two ports, the folder of all its files, and where it listens.
+    `entry`: what its command begins with, in a private network.
+    """
 
     number: int
     port: int
     controller_port: int
     folder: Path
+    host: str = HOST
+    entry: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,9 +75,9 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
     return {
         "process.roles": "broker,controller",
         "node.id": str(node.number),
-        "controller.quorum.voters": ",".join(f"{each.number}@{HOST}:{each.controller_port}" for each in nodes),
-        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "controller.quorum.voters": ",".join(f"{each.number}@{each.host}:{each.controller_port}" for each in nodes),
+        "listeners": f"PLAINTEXT://{node.host}:{node.port},CONTROLLER://{node.host}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{node.host}:{node.port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
@@ -126,7 +131,7 @@ class Brokers:
     @property
     def bootstrap(self) -> str:
         """`bootstrap.servers` of the cluster."""
-        return ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+        return ",".join(f"{node.host}:{node.port}" for node in self.nodes)
 
     def start_formats(self, logs: Path) -> Iterator[Process]:
         """Write each node's files and start Kafka's tool that prepares its data folder; the tools end by themselves."""
@@ -150,7 +155,7 @@ class Brokers:
         # On two cores the optimising compiler takes a third of the machine for a minute; C1 alone is warm after
         # seconds.
         collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
-        argv = (*self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
+        argv = (*node.entry, *self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
         process = start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
         # Nodes that are asked to end together would each wait for a controller that is ending too.
         return process if len(self.nodes) == 1 else dataclasses.replace(process, stop_signal=signal.SIGKILL)
@@ -162,12 +167,24 @@ class Brokers:
         return (str(self.java), *flags, *places, *quiet, "-cp", ":".join(map(str, self.class_path)))
 
 
-def choose_nodes(count: int, first_port: int | None, folder: Path) -> tuple[Node, ...]:
-    """`count` nodes on `first_port` and those that follow, or on free ports. Raises `ServerUnavailable`."""
+def choose_nodes(
+    count: int, first_port: int | None, folder: Path, *, network: Network | None = None
+) -> tuple[Node, ...]:
+    """`count` nodes on `first_port` and those that follow, or on free ports, each at a place of its own where there is
+    a private network. Raises `ServerUnavailable`.
+    """
     chosen = range(first_port, first_port + count) if first_port is not None else ()
     ports = [require_free(port, server="Kafka") for port in chosen]
     free = iter(port for port in free_ports(3 * count) if port not in ports)
     return tuple(
-        Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}")
+        _placed(
+            Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}"), network
+        )
         for number in range(1, count + 1)
     )
+
+
+def _placed(node: Node, network: Network | None) -> Node:
+    if network is None:
+        return node
+    return dataclasses.replace(node, host=network.address(node.name), entry=tuple(network.enter(node.name)))

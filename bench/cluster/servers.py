@@ -8,6 +8,7 @@ from typing import Final
 
 from bench.cluster.endpoints import Endpoints, Wanted, read_client_config
 from bench.cluster.folder import workspace
+from bench.cluster.network import begin_network
 from bench.cluster.process import Process
 from bench.cluster.ready import reach_kafka, reach_postgres
 from bench.cluster.shield import shield
@@ -37,7 +38,8 @@ def cluster(
         yield Endpoints(bootstrap=wanted.bootstrap, client=client, dsn=wanted.dsn)
         return
     with workspace(folder) as data, _running() as running:
-        yield start_servers(Start(wanted, client, data, logs.absolute(), running, say), stop=stop_all)
+        network = begin_network() if wanted.private else None
+        yield start_servers(Start(wanted, client, data, logs.absolute(), running, say, network), stop=stop_all)
 
 
 def external(bootstrap: str, client_config: Path | None, dsn: str) -> Endpoints:

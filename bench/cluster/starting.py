@@ -12,6 +12,7 @@ from bench.cluster.endpoints import Endpoints, Wanted, obituary
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.jars import kafka_jars
 from bench.cluster.java import find_java
+from bench.cluster.network import Network
 from bench.cluster.ports import free_ports, require_free
 from bench.cluster.process import Process
 from bench.cluster.ready import await_kafka, await_postgres
@@ -38,6 +39,7 @@ class Start:
     logs: Path
     running: list[Process]
     say: Say
+    network: Network | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def _attempt(start: Start, place: Path) -> Endpoints:
     # Another user's PostgreSQL must reach its folder in here.
     place.mkdir()
     place.chmod(0o711)
-    servers = _choose(start.wanted, place)
+    servers = _choose(start, place)
     start.say(f"preparing {servers}")
     _prepare(servers, start.logs)
     start.say(f"starting {servers}")
@@ -92,12 +94,12 @@ def _attempt(start: Start, place: Path) -> Endpoints:
     return _endpoints(start, servers)
 
 
-def _choose(wanted: Wanted, place: Path) -> _Servers:
+def _choose(start: Start, place: Path) -> _Servers:
     """Programs, ports and folders of the servers that are not named."""
-    brokers = database = None
+    wanted, brokers, database = start.wanted, None, None
     if wanted.bootstrap is None:
         java, jars = find_java(), kafka_jars(cache_folder())
-        nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place)
+        nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place, network=start.network)
         brokers = kafka.Brokers(nodes, java.program, tuple(jars))
     if wanted.dsn is None:
         named = wanted.postgres_port
@@ -143,6 +145,7 @@ def _endpoints(start: Start, servers: _Servers) -> Endpoints:
         roster=Roster(start.running, _starts(start, servers)),
         folders=folders,
         owned=bool(brokers and database),
+        network=start.network,
     )
 
 
