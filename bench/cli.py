@@ -24,10 +24,10 @@ from bench.cluster import keeper
 from bench.cluster.cache import cache_folder
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.jars import kafka_jars
-from bench.cluster.private import become_private, is_private, refusal
+from bench.cluster.private import become_private, refusal
 from bench.display import Display
 from bench.matrix.command import PROFILES as MATRIX_PROFILES
-from bench.matrix.command import MatrixOptions
+from bench.matrix.command import MatrixOptions, needs_private_network
 from bench.matrix.command import matrix as run_matrix
 from bench.measure import measure
 from bench.options import Options, UsageError, resolve
@@ -107,12 +107,8 @@ _servers = _options(
 def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """One run of SCENARIO: a run folder, checked and reported."""
     options = Options(**typed)
-    if options.needs_private_network() and not is_private():
-        refused = refusal()
-        if refused is None:
-            kafka_jars(cache_folder())  # Nothing can be fetched from inside.
-            become_private(sys.argv[1:])
-        console.print(f"network faults cannot strike: {refused}")
+    if options.needs_private_network():
+        _enter_private_network()
     spec = resolve(options)
     console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}")
     with Display(console) as display:
@@ -231,7 +227,20 @@ def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the dec
 
     A sweep that was interrupted goes on where it ended when it is asked for again.
     """
-    return run_matrix(MatrixOptions(**typed), command=command_line, console=console)
+    options = MatrixOptions(**typed)
+    if needs_private_network(options):
+        _enter_private_network()
+    return run_matrix(options, command=command_line, console=console)
+
+
+def _enter_private_network() -> None:
+    """This command again in a network of its own; where that is refused it goes on here, and its cuts strike nobody."""
+    refused = refusal()
+    if refused is None:
+        kafka_jars(cache_folder())  # Nothing can be fetched from inside.
+        become_private(sys.argv[1:])
+    else:
+        console.print(f"network faults cannot strike: {refused}")
 
 
 def command_line(seed: int) -> str:

@@ -5,6 +5,7 @@ sent to it. Only iproute2 is needed. Everything else of the run (driver, readers
 PostgreSQL is reached by its socket, which no route concerns.
 """
 
+import secrets
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,15 +24,19 @@ PLACES_MAX: Final = 250
 @dataclass(slots=True)
 class Network:
     """`places`: name → the last number of its address. `silent`: those whose packets go nowhere; `deaf`: those whom no
-    packet reaches.
+    packet reaches. `tag` tells its devices from those of an earlier network, which vanish some time after it.
     """
 
+    tag: str = field(default_factory=lambda: secrets.token_hex(3))
     places: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
-        """Makes the bridge. Raises `ServerUnavailable`."""
+        """Makes the bridge, without what an earlier cluster of this process had. Raises `ServerUnavailable`."""
+        subprocess.run(["ip", "-all", "netns", "delete"], check=False)
+        if subprocess.run(["ip", "link", "show", BRIDGE], capture_output=True, check=False).returncode == 0:
+            _ip([f"link del {BRIDGE}"])
         _ip(
             [
                 f"link add {BRIDGE} type bridge",
@@ -55,7 +60,7 @@ class Network:
         number = len(self.places) + 1
         if number > PLACES_MAX:
             raise ServerUnavailable(f"no more than {PLACES_MAX} processes in one private network")
-        inside, outside = f"in{number}", f"out{number}"
+        inside, outside = f"i{self.tag}-{number}", f"o{self.tag}-{number}"
         _ip(
             [
                 f"netns add {name}",

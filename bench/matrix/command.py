@@ -119,6 +119,15 @@ def matrix(options: MatrixOptions, *, command: Callable[[int], str], console: Co
     return int(content["exit_code"])
 
 
+def needs_private_network(options: MatrixOptions) -> bool:
+    """Whether a cell cuts connections; what is no matrix is refused later."""
+    kind, scenario = KINDS.get(options.kind), scenarios().get(options.scenario)
+    if kind is None or scenario is None or options.profile not in PROFILES:
+        return False
+    cells = _chosen(kind.cells(scenario, options.profile, seed=0), options.only)
+    return any(cell.options.needs_private_network() for cell in cells)
+
+
 def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
     """Everything that can be refused is refused here, before a folder is made."""
     kind = KINDS[one_of("matrix", options.kind, list(KINDS))]

@@ -60,6 +60,8 @@ def check_plan(plan: Plan, ground: Ground) -> None:
 def _check_fault(fault: Fault, ground: Ground) -> None:
     if fault.family in (BROKERS, NETWORK) and not ground.brokers:
         raise BadFaultPlan(f"fault {fault}: the brokers are not ours; legal: without --bootstrap-servers")
+    if fault.family == NETWORK and not ground.database:
+        raise BadFaultPlan(f"fault {fault}: a private network reaches no foreign database; legal: without --dsn")
     if fault.family == POSTGRES and not ground.database:
         raise BadFaultPlan(f"fault {fault}: the database is not ours; legal: without --dsn")
     if fault.family in (BROKERS, NETWORK) and ground.brokers < 3 and fault.role not in (*ground.workers, DATABASE):

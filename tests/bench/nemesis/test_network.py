@@ -3,16 +3,19 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from bench.cluster.private import MARK, PREPARE, become_private, is_private, refusal
+from bench.matrix.command import MatrixOptions
+from bench.matrix.command import needs_private_network as needs_private_network_of
 from bench.nemesis.network import HANDS, needs_private_network
 from bench.nemesis.plan import parse_plan
 from bench.nemesis.site import Missed, Site
-from bench.options import Options
+from bench.options import Options, UsageError, resolve
 
 INSIDE = """
 import socket, subprocess, sys
@@ -20,6 +23,7 @@ from bench.cluster.network import begin_network
 
 LISTEN = "import socket; s = socket.create_server(('0.0.0.0', 9)); print(flush=True); [s.accept() for _ in range(99)]"
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 9), timeout=0.3)"
+begin_network().address("b")
 network = begin_network()
 servers = []
 for name in "ab":
@@ -71,6 +75,18 @@ def test_foreign_servers_are_not_left_behind_by_a_private_network() -> None:
     assert Options(scenario="checkout", fault=plan, brokers=3).needs_private_network()
     assert not Options(scenario="checkout", fault=plan, brokers=3, dsn="host=db").needs_private_network()
     assert not Options(scenario="checkout", fault="cut:nonsense", brokers=3).needs_private_network()
+
+
+def test_a_cut_beside_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    options = Options(scenario="checkout", fault="cut:leader@1s", brokers=3, dsn="host=db", out=tmp_path)
+    with pytest.raises(UsageError, match="a private network reaches no foreign database; legal: without --dsn"):
+        resolve(options)
+
+
+def test_a_matrix_goes_in_only_where_a_cell_cuts() -> None:
+    assert needs_private_network_of(MatrixOptions(kind="fault", scenario="checkout", only="*network.cut"))
+    assert not needs_private_network_of(MatrixOptions(kind="fault", scenario="checkout", only="*broker.kill"))
+    assert not needs_private_network_of(MatrixOptions(kind="no-such-kind", scenario="checkout"))
 
 
 def test_a_machine_without_the_tools_is_told_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
