@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from bench.nemesis.asking import NoAnswer
 from bench.nemesis.plan import Fault
@@ -19,6 +19,23 @@ SHUTDOWN_S: Final = 30.0
 """A controlled shutdown that takes longer is ended: without a quorum it would go on for ever."""
 LOOK_S: Final = 0.5
 """How often brokers are asked whether all is in sync."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The brokers that a fault is about to hit, and what `fault-struck` will say of them."""
+
+    names: Sequence[str]
+    hit: Mapping[str, Any]
+
+
+def aimed(fault: Fault, site: Site) -> Aim | Missed:
+    """Whom the fault's role means now."""
+    try:
+        names = brokers_of(fault.role, site.spec, site.endpoints)
+        return Aim(names, hit_by(names, site.spec, site.endpoints))
+    except NoAnswer as reason:
+        return Missed(str(reason))
 
 
 def kill(fault: Fault, site: Site) -> Wound | Missed:
@@ -32,15 +49,13 @@ def restart(fault: Fault, site: Site) -> Wound | Missed:
 
 
 def _ended(fault: Fault, site: Site, number: signal.Signals) -> Wound | Missed:
-    try:
-        names = brokers_of(fault.role, site.spec, site.endpoints)
-        hit = hit_by(names, site.spec, site.endpoints)
-    except NoAnswer as reason:
-        return Missed(str(reason))
-    gone = [Gone(name, site) for name in names]
+    aim = aimed(fault, site)
+    if isinstance(aim, Missed):
+        return aim
+    gone = [Gone(name, site) for name in aim.names]
     for each in gone:
         each.end(number)
-    looks = Looks(names, site)
+    looks = Looks(aim.names, site)
 
     def come_back() -> None:
         for each in gone:
@@ -50,21 +65,21 @@ def _ended(fault: Fault, site: Site, number: signal.Signals) -> Wound | Missed:
         for each in gone:
             each.tend()
 
-    return Wound(hit, heal=come_back, tend=tend, healed=lambda: all(each.is_back for each in gone) and looks.in_sync())
+    return Wound(
+        aim.hit, heal=come_back, tend=tend, healed=lambda: all(each.is_back for each in gone) and looks.in_sync()
+    )
 
 
 def pause(fault: Fault, site: Site) -> Wound | Missed:
     """SIGSTOP, then SIGCONT: it keeps its connections, is taken for dead, and learns of its deposition late."""
-    try:
-        names = brokers_of(fault.role, site.spec, site.endpoints)
-        hit = hit_by(names, site.spec, site.endpoints)
-    except NoAnswer as reason:
-        return Missed(str(reason))
-    for name in names:
+    aim = aimed(fault, site)
+    if isinstance(aim, Missed):
+        return aim
+    for name in aim.names:
         site.endpoints.roster.of(name).signal(signal.SIGSTOP)
         told(site, "server-down", name)
-    looks = Looks(names, site)
-    return Wound(hit, heal=partial(_continue, names, site), healed=looks.in_sync)
+    looks = Looks(aim.names, site)
+    return Wound(aim.hit, heal=partial(_continue, aim.names, site), healed=looks.in_sync)
 
 
 def _continue(names: Sequence[str], site: Site) -> None:
@@ -80,13 +95,11 @@ def told(site: Site, event: str, name: str) -> None:
 
 def rolling(fault: Fault, site: Site) -> Wound | Missed:
     """Every broker shut down in order and started again, the next one when the last is in sync."""
-    try:
-        names = brokers_of(fault.role, site.spec, site.endpoints)
-        hit = hit_by(names, site.spec, site.endpoints)
-    except NoAnswer as reason:
-        return Missed(str(reason))
-    turn = Rolling(names, site)
-    return Wound(hit, tend=turn.tend, healed=lambda: turn.is_over)
+    aim = aimed(fault, site)
+    if isinstance(aim, Missed):
+        return aim
+    turn = Rolling(aim.names, site)
+    return Wound(aim.hit, tend=turn.tend, healed=lambda: turn.is_over)
 
 
 @dataclass(slots=True)

@@ -13,11 +13,10 @@ from typing import Final
 from bench.cluster.network import Network
 from bench.cluster.private import refusal
 from bench.cluster.process import Process, start
-from bench.nemesis.asking import NoAnswer
-from bench.nemesis.brokers import Looks, told
+from bench.nemesis.brokers import Aim, Looks, aimed, told
 from bench.nemesis.kinds import NETWORK
 from bench.nemesis.plan import ALL, Fault, Plan
-from bench.nemesis.roles import BROKER, addresses, brokers_of, hit_by, up
+from bench.nemesis.roles import BROKER, addresses, up
 from bench.nemesis.services import described, targets
 from bench.nemesis.site import Hand, Missed, Site, Wound
 
@@ -56,9 +55,10 @@ def _cut(fault: Fault, site: Site, *, sends: bool, hears: bool) -> Wound | Misse
     found = _found(fault, site)
     if isinstance(found, Missed):
         return found
-    off = Off(found.names, found.network, site, sends=sends, hears=hears)
+    network, aim = found
+    off = Off(aim.names, network, site, sends=sends, hears=hears)
     off.cut()
-    return Wound(found.hit, heal=off.connect, healed=off.is_back, bites=off.bites)
+    return Wound(aim.hit, heal=off.connect, healed=off.is_back, bites=off.bites)
 
 
 def flap(fault: Fault, site: Site) -> Wound | Missed:
@@ -66,9 +66,10 @@ def flap(fault: Fault, site: Site) -> Wound | Missed:
     found = _found(fault, site)
     if isinstance(found, Missed):
         return found
-    off = Off(found.names, found.network, site, sends=True, hears=True)
+    network, aim = found
+    off = Off(aim.names, network, site, sends=True, hears=True)
     off.cut()
-    return Wound(found.hit, heal=off.connect, healed=off.is_back, bites=off.bites, tend=partial(_turn, off))
+    return Wound(aim.hit, heal=off.connect, healed=off.is_back, bites=off.bites, tend=partial(_turn, off))
 
 
 def _turn(off: "Off") -> None:
@@ -76,27 +77,14 @@ def _turn(off: "Off") -> None:
         off.reconnect() if off.is_off else off.cut()
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """Whom a fault cuts off."""
-
-    names: Sequence[str]
-    network: Network
-    hit: Mapping[str, object]
-
-
-def _found(fault: Fault, site: Site) -> _Found | Missed:
+def _found(fault: Fault, site: Site) -> tuple[Network, Aim] | Missed:
+    """The network, and whom the fault cuts off in it."""
     network = site.endpoints.network
     if network is None:
         return Missed(refusal() or "the run is in no private network")
     workers = targets(fault, site)
-    if workers:
-        return _Found(workers, network, described(workers, site))
-    try:
-        names = brokers_of(fault.role, site.spec, site.endpoints)
-        return _Found(names, network, hit_by(names, site.spec, site.endpoints))
-    except NoAnswer as reason:
-        return Missed(str(reason))
+    aim = Aim(workers, described(workers, site)) if workers else aimed(fault, site)
+    return aim if isinstance(aim, Missed) else (network, aim)
 
 
 @dataclass(slots=True)

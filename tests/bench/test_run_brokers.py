@@ -12,9 +12,11 @@ import pytest
 from bench.cluster.private import refusal
 from tests.bench.running import Ran
 
-BROKERS = ("kill:leader@1s~1s", "pause:majority@12s~2s")
+BROKERS = ("kill:group-coordinator@1s~4s", "pause:majority@13s~2s")
+"""Four seconds are enough for the dead broker to leave the metadata, and a transactional producer to wait for it."""
+
 NETWORK = ("cut:pay@2s~2s", "cut-from:broker-3@8s~2s")
-LOAD = ("--rate", "100", "--duration-s", "15", "--warmup-s", "0.5", "--seed", "5")
+LOAD = ("--rate", "100", "--duration-s", "16", "--guarantee", "transactional", "--warmup-s", "0.5", "--seed", "5")
 
 
 @pytest.fixture(scope="module")
