@@ -4,8 +4,11 @@ The transactional id is the slot's and outlives the process: whoever comes up wi
 transaction the coordinator aborts. A name is `<transactional id>/<n>`; numbers rise over all lives of a slot.
 """
 
+import faulthandler
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from confluent_kafka import KafkaException
 
@@ -17,6 +20,10 @@ from system.runtime.observer import Observer
 
 TIMEOUT_MS = 20_000
 """An open transaction that nobody ends holds readers up this long."""
+STUCK_S = 45.0
+"""Sending offsets may wait for a coordinator past its time-out (librdkafka 2.16, its issue 5456); by now the broker has
+aborted the transaction.
+"""
 ATTEMPTS = 5
 """Calls that may be retried are made so often; each waits for the broker by itself."""
 
@@ -57,7 +64,8 @@ class Transactions:
             member = group()
         except KafkaException as error:
             return self._told("offsets", error, Ended.ABORTABLE)
-        return self._tried("offsets", lambda: self._producer.send_offsets_to_transaction(spans, member))
+        with ended_if_stuck():
+            return self._tried("offsets", lambda: self._producer.send_offsets_to_transaction(spans, member))
 
     def commit(self) -> Ended:
         """DONE once records and offsets are visible together."""
@@ -96,6 +104,19 @@ class Transactions:
         reason = f"{error.args[0].name()}: {error.args[0].str()}"
         self._observer.event("transaction-refused", step=what, transaction=self.current, ended=ended, reason=reason)
         return ended
+
+
+@contextmanager
+def ended_if_stuck(deadline_s: float = STUCK_S) -> Iterator[None]:
+    """Ends the process with exit code 1, its stack on standard error, where the block has not ended by then.
+
+    A call that ignores its own time-out leaves no other way out; the next life fences this one. 35 µs.
+    """
+    faulthandler.dump_traceback_later(deadline_s, exit=True, file=sys.__stderr__ or sys.stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def tell(observer: Observer, reports: Sequence[Acknowledged], transaction: str | None) -> None:

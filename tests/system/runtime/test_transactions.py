@@ -1,5 +1,7 @@
 """A transaction's calls end as steps, by what the caller has to do next; its name is its own over all lives."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -117,3 +119,14 @@ def test_each_transaction_has_a_name_and_its_end_is_told() -> None:
     assert second is not None
     slot, _, number = first.rpartition("/")
     assert (slot, int(number) + 1) == ("p-pay-0", int(second.rpartition("/")[2]))
+
+
+def test_a_call_that_never_returns_ends_the_process_with_its_stack() -> None:
+    script = (
+        "import threading\nfrom system.runtime.transactions import ended_if_stuck\n"
+        "with ended_if_stuck(60): pass\n"
+        "with ended_if_stuck(0.1): threading.Event().wait()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "in wait" in done.stderr
