@@ -125,7 +125,7 @@ def needs_private_network(options: MatrixOptions) -> bool:
     if kind is None or scenario is None or options.profile not in PROFILES:
         return False
     cells = _chosen(kind.cells(scenario, options.profile, seed=0), options.only)
-    return any(cell.options.needs_private_network() for cell in cells)
+    return any(cell.options is not None and cell.options.needs_private_network() for cell in cells)
 
 
 def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
