@@ -103,10 +103,13 @@ class ColumnConsumer:
         if len(self._pointers) < records_max:
             self._pointers = np.empty(records_max, np.uint64)
         count = self._consumed(0, records_max, 0.0)
+        # Only what leaves between this look and the last concerns the record that this one has taken: a partition that
+        # left before may have come back since, and its first record is as good as any.
+        self._left.clear()
         if count == 0:
             count = self._consumed(0, 1, timeout_s)
+            self._left.clear()
             if count and records_max > 1:
-                self._left.clear()
                 count += self._consumed(1, records_max, 0.0)
         messages = self._pointers[:count]
         if self._left and count:

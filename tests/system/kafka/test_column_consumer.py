@@ -200,6 +200,33 @@ def test_members_share_the_partitions_and_each_is_told(
     assert first.told[-1][0] == "revoked"
 
 
+def test_a_partition_that_comes_back_brings_its_first_record(
+    connection: Connection, filled: str, make_topic: MakeTopic, kernel: Kernel, prefix: str
+) -> None:
+    heard = Heard()
+    properties = member(connection, prefix + "group", "range")
+    consumer = ColumnConsumer(properties, rebalanced=heard.callbacks(), kernel=kernel)
+
+    def offsets_after(moves: int, topic: str) -> list[int]:
+        """Subscribes; the offsets of the first batch after so many moves of the assignment, and those before it."""
+        consumer.subscribe([topic])
+        batches: list[Records] = []
+
+        def arrived() -> bool:
+            # Without waiting inside: a batch must be there already when `take` has its first look.
+            batches.append(consumer.take(records_max=1000, timeout_s=0.0))
+            return len(heard.told) >= moves and (topic != filled or bool(batches[-1].offsets.size))
+
+        wait_until(arrived, deadline_s=30, why=f"{topic} to be read", poll_s=0.1)
+        return [int(at) for batch in batches for at in batch.offsets]
+
+    assert offsets_after(1, filled)[0] == 0
+    offsets_after(3, make_topic("empty"))
+    assert [name for name, _ in heard.told] == ["assigned", "revoked", "assigned"]
+    assert offsets_after(5, filled)[0] == 0
+    consumer.close()
+
+
 def test_what_a_callback_raises_is_raised_by_take(
     connection: Connection, filled: str, kernel: Kernel, prefix: str
 ) -> None:
