@@ -105,8 +105,8 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "group.consumer.heartbeat.interval.ms": str(heartbeat_interval_ms(SESSION_TIMEOUT_MS)),
         # A node that is restarted in order hands its partitions over first; with one node there is nobody to take them.
         "controlled.shutdown.enable": "true" if len(nodes) > 1 else "false",
-        # A dead node is noticed after 3 s instead of 9, so that many deaths fit into a run.
-        "broker.session.timeout.ms": "3000",
+        # A dead node is noticed after 3 s instead of 9, so that many deaths fit into a run; one alone is never dead.
+        "broker.session.timeout.ms": "3000" if len(nodes) > 1 else "9000",
         "broker.heartbeat.interval.ms": "500",
     }
 

@@ -51,7 +51,7 @@ class _Work:
     halves: dict[Key, Half] = field(default_factory=dict)
     decisions: dict[Key, tuple[Half, Half]] = field(default_factory=dict)
     released: dict[Key, None] = field(default_factory=dict)
-    resent: list[Key] = field(default_factory=list)
+    resent: dict[Key, None] = field(default_factory=dict)
     change: PendingChange = field(default_factory=lambda: PendingChange([], [], []))
 
 
@@ -109,7 +109,8 @@ def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending:
             continue
         mine = Half(offset, name, value)
         if key in known:
-            work.resent.append(key)
+            # Once, though both of its outcomes may be here: an aborted transaction is done again as a whole.
+            work.resent[key] = None
             work.change.closed.append((partition, key))
             work.change.skipped.append((partition, key, mine))
         if key in known or key in work.decisions:

@@ -52,7 +52,9 @@ def test_each_fault_says_what_it_hit_and_that_it_healed(ran: Ran) -> None:
     for event in struck.values():
         assert isinstance(event["hit"], dict)
         assert event["hit"]["pids"]
-        assert event["hit"]["partitions"]
+    led = struck["pause:majority@13s~2s"]["hit"]
+    assert isinstance(led, dict)
+    assert led["partitions"].keys() == led["epochs"].keys() != set()
 
 
 def test_a_cut_worker_was_seen_to_reach_nobody(ran: Ran) -> None:
