@@ -88,7 +88,7 @@ def the_fault_struck(recording: Recording) -> Finding:
     )
     mixes = recording.rows("SELECT fields->>'$.fault', fields->'$.faults' FROM events WHERE event = 'plan-expanded'")
     drawn = {str(word): [str(one) for one in orjson.loads(faults)] for word, faults in mixes}
-    planned = [one for word in fault.split("+") for one in drawn.get(word, [word])]
+    planned = [one for word in fault.split("+") for one in drawn.get(word) or [word]]
     left = Counter(planned) - Counter(str(name) for (name,) in struck)
     missed = "+".join(left.elements())
     return Finding({"strikes": len(struck)}, unknown=f"the fault did not strike: {missed}" if missed else None)

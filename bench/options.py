@@ -13,7 +13,7 @@ from bench.cluster.private import is_private
 from bench.nemesis.legal import Ground, check_plan
 from bench.nemesis.mix import expanded
 from bench.nemesis.network import needs_private_network
-from bench.nemesis.plan import Plan, parse_plan
+from bench.nemesis.plan import Mix, Plan, parse_plan
 from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
@@ -114,6 +114,7 @@ def resolve(options: Options) -> RunSpec:
     except ValueError as error:
         raise UsageError(str(error)) from None
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    mixed = {str(mix): _drawn(mix, ground, seed) for mix in plan.mixes}
     slug = "-".join((scenario.name, guarantee, _slug(fault), f"s{seed}"))
     return RunSpec(
         scenario=scenario.name,
@@ -135,7 +136,7 @@ def resolve(options: Options) -> RunSpec:
         session_timeout_ms=broken.session_timeout_ms,
         group_protocol=options.group_protocol,
         drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], plan),
-        mixed={str(mix): [str(fault) for fault in expanded(mix, ground, seed=seed)] for mix in plan.mixes},
+        mixed=mixed,
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
 
@@ -240,6 +241,13 @@ def _plan(text: str, scenario: Scenario, guarantee: str) -> Plan:
         if crash.point in ONCE_A_LIFE and crash.count > 1:
             raise UsageError(f"fault {crash}: {crash.point} is passed once a life; legal: #1")
     return plan
+
+
+def _drawn(mix: Mix, ground: Ground, seed: int) -> list[str]:
+    faults = [str(fault) for fault in expanded(mix, ground, seed=seed)]
+    if not faults:
+        raise UsageError(f"fault {mix}: too short for what seed {seed} draws; legal: longer, or another --seed")
+    return faults
 
 
 def _check_replay(options: Options, guarantee: str) -> None:

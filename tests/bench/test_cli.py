@@ -50,6 +50,7 @@ from bench.waiting import wait_until
         (["run", "checkout", "--guarantee", "at-most-once", "--replay"], "--replay", "idempotent, outbox"),
         (["run", "checkout", "--fault", "explode"], "'explode'", "crash:SERVICE@POINT#N"),
         (["run", "checkout", "--fault", "eat:pay@1s"], "'eat'", "pause"),
+        (["run", "checkout", "--fault", "mix:services@1s~1s"], "mix:services@1s~1s", "longer"),
         (["run", "checkout", "--fault", "kill:bank@1s"], "'bank'", "pay, stock, order, pay-0"),
         (["run", "checkout", "--fault", "kill:leader@1s"], "three brokers", "--brokers 3"),
         (["run", "checkout", "--fault", "kill:pay@50s"], "kill:pay@50s", "before"),

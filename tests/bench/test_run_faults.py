@@ -92,16 +92,16 @@ def test_a_nemesis_that_does_nothing_is_found_out(
         "--fault",
         "kill:pay@0.2s+mix:services@0s~4s",
         "--operations",
-        "900",
+        "1200",
         *LOAD[:4],
         "--seed",
-        "1",
+        "7",
     )
     (reason,) = [c["reason"] for c in ran.verdicts["checkers"] if c["checker"] == "the_fault_struck"]
     assert ran.code == 2
     assert "kill:pay@0.2s" in reason
     assert "mix:" not in reason
-    assert reason.count("@") > 1
+    assert "restart:order-0@0s" in reason
 
 
 def test_a_rewind_is_shown_and_not_hidden(cluster: Endpoints, tmp_path: Path) -> None:
