@@ -40,12 +40,12 @@ def test_the_coordinator_of_a_transactional_id_leads_a_partition_of_their_log(
     producer.init_transactions(30)
     broker = next(iter(addresses(three_brokers).values()))
     asked = coordinator(broker, f"{prefix}id", kind=TRANSACTION, timeout_s=ANSWER_S)
-    # Java's hashCode of the id modulo the partitions of the log (TransactionStateManager.partitionFor).
+    # The absolute value of Java's hashCode of the id modulo the log's partitions (TransactionStateManager).
     code = 0
     for letter in f"{prefix}id":
         code = (31 * code + ord(letter)) & 0xFFFFFFFF
     log = {one.partition: one.leader for one in partitions(broker, timeout_s=ANSWER_S) if one.topic == TRANSACTIONS}
-    assert asked == log[(code & 0x7FFFFFFF) % len(log)]
+    assert asked == log[min(code, 2**32 - code) % len(log)]
 
 
 TRANSACTIONS = "__transaction_state"
