@@ -117,9 +117,9 @@ def outgoing(requests: Sequence[Request]) -> list[Outgoing]:
 
 
 def failpoints(guarantee: Guarantee) -> tuple[str, ...]:
-    """Between any two steps of `begin`, and behind the recovery with which a client comes up again."""
+    """Between any two steps of `begin`, and behind the recovery with which a client comes up again, if it has one."""
     inside = ("after-begin", "after-produce", "after-commit") if guarantee.transactions else ("after-produce",)
-    return ("after-state", *inside, "after-recover")
+    return ("after-state", *inside, *(() if guarantee.loses else ("after-recover",)))
 
 
 def _nowhere(point: str) -> None:

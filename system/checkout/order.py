@@ -49,6 +49,7 @@ class _Work:
     """What a batch leads to, collected record by record."""
 
     halves: dict[Key, Half] = field(default_factory=dict)
+    decided: dict[Key, Half] = field(default_factory=dict)
     decisions: dict[Key, tuple[Half, Half]] = field(default_factory=dict)
     released: dict[Key, None] = field(default_factory=dict)
     resent: dict[Key, None] = field(default_factory=dict)
@@ -70,8 +71,9 @@ def decided(keys: Sequence[Key], db: Transaction) -> set[Key]:
 def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
     """Both outcomes of a key seen ⇒ one decision, with its order's state in the same transaction. Raises `Raced`.
 
-    A second outcome of the same kind changes nothing; a record of a decided transaction sends the stored decision's
-    messages again (the inboxes absorb them) and never becomes pending.
+    A second outcome of the same kind changes nothing; a record of a decided transaction never becomes pending, and the
+    second of its two outcomes sends the stored decision's messages again (the inboxes absorb them): as the decision
+    itself, which was made when both had been seen.
 
     Past its partition's horizon nothing speaks for a repetition, and an outcome is taken for new. A decision that is
     there all the same refuses the second (`Raced`: the batch is done again below a horizon), and a half whose other
@@ -109,8 +111,9 @@ def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending:
             continue
         mine = Half(offset, name, value)
         if key in known:
-            # Once, though both of its outcomes may be here: an aborted transaction is done again as a whole.
-            work.resent[key] = None
+            # An aborted transaction is done again, perhaps in two batches: at the first outcome it is too early.
+            if _other_was_seen(mine, (work.decided.setdefault(key, mine), *pending[partition].seen(key))):
+                work.resent[key] = None
             work.change.closed.append((partition, key))
             work.change.skipped.append((partition, key, mine))
         if key in known or key in work.decisions:
@@ -123,6 +126,10 @@ def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending:
             work.decisions[key] = (seen, mine) if name == "stock" else (mine, seen)
             work.change.closed.append((partition, key))
     return work
+
+
+def _other_was_seen(mine: Half, seen: Sequence[Half]) -> bool:
+    return any(half.name != mine.name for half in seen)
 
 
 def _look_up(keys: Sequence[Key], db: Transaction) -> dict[Key, tuple[str, list[Message]]]:

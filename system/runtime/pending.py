@@ -58,6 +58,10 @@ class PartitionPending:
         oldest = [next(iter(halves.values())).offset for halves in (self.halves, self.shadows) if halves]
         return min(oldest, default=self.pos)
 
+    def seen(self, key: Any) -> list[Half]:  # noqa: ANN401 - a key is whatever the contract makes of it
+        """What was read of a transaction and is kept: a half that waits, or the shadow of a decided one."""
+        return [halves[key] for halves in (self.halves, self.shadows) if key in halves]
+
     def meet_decided(self, key: Any, half: Half) -> None:  # noqa: ANN401 - a key is whatever the contract makes of it
         """A record of a transaction that was decided before it was read (again)."""
         seen = self.shadows.get(key)

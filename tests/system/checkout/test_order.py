@@ -99,16 +99,35 @@ def test_a_repeated_outcome_of_the_same_kind_changes_nothing(
     assert len(replies.change.opened) == 1
 
 
-def test_a_record_of_a_decided_transaction_sends_the_stored_messages_again_and_stays_out_of_pending(
+def test_the_second_outcome_of_a_decided_transaction_sends_the_stored_messages_again_and_stays_out_of_pending(
+    db: Transaction, pending: dict[int, PartitionPending]
+) -> None:
+    first = order(batch(("3", ["psuccess", 7])), db, pending)
+    assert first.change is not None
+    apply_change(pending, first.change, {0: 1})
+    order(batch(("3", ["sfail", LINES]), first=1), db, pending)
+    pending[0].horizon = 3
+    again = order(batch(("3", ["sfail", LINES]), first=1), db, pending)
+    assert sent(again) == [(PAY, "3_1", ["can", 7, "u"])]
+    assert again.change is not None
+    assert not again.change.opened
+    assert again.change.skipped == [(0, ("3", 1), Half(1, "stock", ["sfail", LINES]))]
+
+
+def test_a_decided_transaction_that_is_done_again_in_two_batches_speaks_once(
     db: Transaction, pending: dict[int, PartitionPending]
 ) -> None:
     order(batch(("3", ["psuccess", 7]), ("3", ["sfail", LINES])), db, pending)
     pending[0].horizon = 3
-    again = order(batch(("3", ["sfail", LINES]), first=2), db, pending)
+    first = order(batch(("3", ["psuccess", 7])), db, pending)
+    assert not first.outgoing
+    assert first.change is not None
+    apply_change(pending, first.change, {0: 1})
+    again = order(batch(("3", ["sfail", LINES]), first=1), db, pending)
     assert sent(again) == [(PAY, "3_1", ["can", 7, "u"])]
     assert again.change is not None
-    assert not again.change.opened
-    assert again.change.skipped == [(0, ("3", 1), Half(2, "stock", ["sfail", LINES]))]
+    apply_change(pending, again.change, {0: 2})
+    assert not order(batch(("3", ["sfail", LINES]), first=2), db, pending).outgoing
 
 
 def test_past_the_horizon_a_decision_that_is_there_refuses_a_second_one(
