@@ -98,10 +98,15 @@ _servers = _options(
 @click.option("--workers", multiple=True, metavar="SERVICE=N", help="Processes of a service.  [default: 1 each]")
 @click.option(
     "--group-protocol",
-    default="cooperative-sticky",
+    default="classic",
     show_default=True,
-    help="How workers share partitions: eager, cooperative-sticky, static or kip-848; `list` explains them.",
+    help="How workers share partitions: classic, or consumer (KIP-848: the broker assigns).",
 )
+@click.option(
+    "--assignor",
+    help="classic: cooperative-sticky, range, roundrobin; consumer: uniform, range.  [default: the first of each]",
+)
+@click.option("--static-members", is_flag=True, help="A worker that is restarted keeps its partitions (KIP-345).")
 @click.option(
     "--broken",
     metavar="NAME",

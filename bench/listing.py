@@ -8,7 +8,7 @@ from rich.table import Table
 from bench.nemesis.kinds import FAMILIES, KINDS
 from bench.nemesis.plan import ALL
 from bench.scenario import Broken, Scenario, scenarios
-from system.kafka.config import GROUP_PROTOCOLS
+from system.kafka.config import ASSIGNORS
 from system.runtime.guarantees import GUARANTEES
 
 _PLAIN: Final = Broken(story="", caught_by=())
@@ -18,7 +18,8 @@ def print_all(console: Console) -> None:
     """Scenarios with their knobs, checkers and broken systems; guarantees; faults; group protocols."""
     for scenario in scenarios().values():
         _print_scenario(console, scenario)
-    _print_rows(console, "group protocols (--group-protocol)", list(GROUP_PROTOCOLS.items()))
+    rows = [(protocol, f"assigned by {', '.join(assignors)}") for protocol, assignors in ASSIGNORS.items()]
+    _print_rows(console, "group protocols (--group-protocol), with their --assignor", rows)
 
 
 def _print_scenario(console: Console, scenario: Scenario) -> None:

@@ -17,7 +17,7 @@ from bench.nemesis.plan import Mix, Plan, parse_plan
 from bench.scenario import REAL, Broken, Scenario, scenarios
 from bench.spec import DRAIN_DEADLINE_S, RunSpec
 from loadgen import arrival
-from system.kafka.config import GROUP_PROTOCOLS
+from system.kafka.config import ASSIGNORS
 from system.runtime.failpoints import BadFaultPlan
 from system.runtime.guarantees import GUARANTEES, ONCE_A_LIFE, Guarantee
 
@@ -49,7 +49,9 @@ class Options:
     partitions: int = 4
     brokers: int = 1
     workers: Sequence[str] = ()
-    group_protocol: str = "cooperative-sticky"
+    group_protocol: str = "classic"
+    assignor: str | None = None
+    static_members: bool = False
     broken: str | None = None
     replay: bool = False
     out: Path = Path("runs")
@@ -89,7 +91,8 @@ def resolve(options: Options) -> RunSpec:
     scenario = scenarios()[one_of("scenario", options.scenario, sorted(scenarios()))]
     broken = scenario.broken[one_of("broken system", options.broken, list(scenario.broken))] if options.broken else REAL
     guarantee = _guarantee(options, scenario, broken)
-    one_of("group protocol", options.group_protocol, list(GROUP_PROTOCOLS))
+    assignors = ASSIGNORS[one_of("group protocol", options.group_protocol, list(ASSIGNORS))]
+    assignor = one_of(f"assignor of {options.group_protocol}", options.assignor or assignors[0], assignors)
     _check_replay(options, guarantee)
     plan = _plan(options.fault or broken.fault, scenario, guarantee)
     fault = str(plan)
@@ -135,6 +138,8 @@ def resolve(options: Options) -> RunSpec:
         replay=options.replay,
         session_timeout_ms=broken.session_timeout_ms,
         group_protocol=options.group_protocol,
+        assignor=assignor,
+        static_members=options.static_members,
         drain_deadline_s=_drain_deadline_s(broken, GUARANTEES[guarantee], plan),
         mixed=mixed,
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),

@@ -21,6 +21,7 @@ from bench.waiting import wait_until
 from loadgen.arrival import schedule
 from loadgen.driver import Plan, drive
 from loadgen.history import create_history, open_history
+from system.kafka.config import Membership
 from system.runtime.failpoints import Failpoints
 from system.runtime.guarantees import GUARANTEES
 from system.runtime.observer import NullObserver, Observer
@@ -72,7 +73,7 @@ def _work(spec: RunSpec, name: str, life: int, observer: Observer, *, is_twin: b
         connection=spec.connection,
         guarantee=GUARANTEES[spec.guarantee],
         session_timeout_ms=spec.session_timeout_ms,
-        group_protocol=spec.group_protocol,
+        membership=Membership(spec.group_protocol, spec.assignor, spec.static_members),
         crashes=() if is_twin else spec.crash_of(service, slot=int(slot), life=life),
         stopping=stop.is_set,
     )

@@ -43,6 +43,8 @@ class RunSpec:
     replay: bool
     session_timeout_ms: int
     group_protocol: str
+    assignor: str
+    static_members: bool
     drain_deadline_s: float
     window: int
     mixed: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -124,6 +126,8 @@ def knobs(spec: RunSpec) -> dict[str, dict[str, Any]]:
         "compression": ("none", None),
         "client_kernel": (kernel_kind(), None),
         "group_protocol": (spec.group_protocol, None),
+        "assignor": (spec.assignor, None),
+        "static_members": (spec.static_members, None),
         "heartbeat_interval_ms": (heartbeat_interval_ms(spec.session_timeout_ms), "ms"),
         **{f"workers_{service}": (count, "processes") for service, count in spec.workers.items()},
     }

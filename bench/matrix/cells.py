@@ -52,7 +52,8 @@ def exit_code(claims: Sequence[Claim]) -> int:
 
 def repeating(options: Options) -> str:
     """The `choreobench run` that repeats a cell's run on servers of its own."""
-    unused = {"scenario", "settings", "workers", "replay", "out", "bootstrap_servers", "client_config", "dsn"}
+    flags = ("replay", "static_members")
+    unused = {*flags, "scenario", "settings", "workers", "out", "bootstrap_servers", "client_config", "dsn"}
     words = ["choreobench", "run", options.scenario]
     for one in fields(Options):
         value = getattr(options, one.name)
@@ -60,4 +61,5 @@ def repeating(options: Options) -> str:
             words += [f"--{one.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += [word for setting in options.settings for word in ("--set", setting)]
     words += [word for workers in options.workers for word in ("--workers", workers)]
-    return " ".join([*words, *(["--replay"] if options.replay else [])])
+    words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
+    return " ".join(words)

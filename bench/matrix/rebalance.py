@@ -13,8 +13,15 @@ from bench.matrix.cells import BROKEN, HELD, UNKNOWN, Cell, Claim, Result
 from bench.measure.handovers import CRASH, JOIN, KINDS, LEAVE
 from bench.options import Options
 from bench.scenario import Scenario
-from system.kafka.config import GROUP_PROTOCOLS, SESSION_TIMEOUT_MS
+from system.kafka.config import COOPERATIVE, SESSION_TIMEOUT_MS, Membership
 
+PROTOCOLS: Final[Mapping[str, Membership]] = {
+    "cooperative-sticky": COOPERATIVE,
+    "eager": Membership(assignor="range"),
+    "static": Membership(static=True),
+    "kip-848": Membership("consumer", "uniform"),
+}
+"""The four that are compared, by the names that the field has for them."""
 SERVICE: Final = "pay"
 """Whose workers come and go; the other services stay as they are."""
 QUICK: Final = ("cooperative-sticky", "kip-848")
@@ -32,7 +39,7 @@ class Profile:
     shapes: tuple[tuple[int, int], ...]
     rounds: int
     kinds: tuple[str, ...]
-    protocols: tuple[str, ...] = tuple(GROUP_PROTOCOLS)
+    protocols: tuple[str, ...] = tuple(PROTOCOLS)
     rate: int = 400
 
 
@@ -82,7 +89,9 @@ def cells(scenario: Scenario, profile: str, *, seed: int) -> list[Cell]:
                 seed=seed,
                 partitions=partitions,
                 workers=(f"{SERVICE}={workers}",),
-                group_protocol=protocol,
+                group_protocol=PROTOCOLS[protocol].protocol,
+                assignor=PROTOCOLS[protocol].assignor,
+                static_members=PROTOCOLS[protocol].static,
             ),
         )
         for partitions, workers in chosen.shapes
@@ -105,7 +114,7 @@ def _times(results: Sequence[Result]) -> Iterator[Claim]:
     for protocol in QUICK:
         sentence = f"{protocol}: 9 of 10 clean hand-overs are over within {CLEAN_MS / 1000:g} s"
         yield from _time(sentence, _rows(results, protocol, (JOIN, LEAVE)), CLEAN_MS)
-    for protocol in GROUP_PROTOCOLS:
+    for protocol in PROTOCOLS:
         sentence = f"{protocol}: 9 of 10 hand-overs after a crash are over within {CRASH_MS / 1000:g} s"
         yield from _time(sentence, _rows(results, protocol, (CRASH,)), CRASH_MS)
 

@@ -5,6 +5,7 @@ reach the cluster can. Sources: librdkafka CONFIGURATION.md; KIP-98 (idempotence
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 Value = str | int | float | bool
@@ -32,15 +33,30 @@ RESERVED: Mapping[str, str] = MappingProxyType(
 SESSION_TIMEOUT_MS = 6_000
 """After so long without a heartbeat a member counts as dead. Under KIP-848 the broker says it, not the client."""
 
-GROUP_PROTOCOLS: Mapping[str, str] = MappingProxyType(
-    {
-        "cooperative-sticky": "classic; only the partitions that move are given up (KIP-429)",
-        "eager": "classic; every member gives up everything at each rebalance (range)",
-        "static": "cooperative-sticky with a name for each slot, which a restart within the session keeps (KIP-345)",
-        "kip-848": "the broker assigns, each member at its own pace (group.protocol=consumer)",
-    }
+ASSIGNORS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"classic": ("cooperative-sticky", "range", "roundrobin"), "consumer": ("uniform", "range")}
 )
-"""Value of --group-protocol → what it means; the first is the default."""
+"""Group protocol → who may assign under it, the default first. Under `classic` a member does it: cooperatively, so that
+only what moves is given up (KIP-429), or eagerly. Under `consumer` the broker does (KIP-848)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How a member takes part in its group. `static`: a name for each slot, which a restart within the session keeps
+    (KIP-345).
+    """
+
+    protocol: str = "classic"
+    assignor: str = "cooperative-sticky"
+    static: bool = False
+
+    @property
+    def is_eager(self) -> bool:
+        """Every member gives up everything at each rebalance."""
+        return self.protocol == "classic" and self.assignor != "cooperative-sticky"
+
+
+COOPERATIVE = Membership()
 
 
 class BadClientConfig(ValueError):
@@ -121,20 +137,21 @@ def heartbeat_interval_ms(session_timeout_ms: int) -> int:
     return max(100, session_timeout_ms // 20)
 
 
-def membership(protocol: str, *, client_id: str, session_timeout_ms: int) -> dict[str, Value]:
-    """The properties that are a group protocol's own, one of `GROUP_PROTOCOLS`.
+def membership(how: Membership, *, client_id: str, session_timeout_ms: int) -> dict[str, Value]:
+    """The properties that are a group protocol's own.
 
     KIP-848 takes session, heartbeat and assignor from the broker (`group.consumer.session.timeout.ms` and so on);
     librdkafka refuses them from the client.
     """
-    if protocol == "kip-848":
-        return {"group.protocol": "consumer"}
+    name: dict[str, Value] = {"group.instance.id": client_id} if how.static else {}
+    if how.protocol == "consumer":
+        return {"group.protocol": "consumer", "group.remote.assignor": how.assignor, **name}
     return {
         "group.protocol": "classic",
         "session.timeout.ms": session_timeout_ms,
         "heartbeat.interval.ms": heartbeat_interval_ms(session_timeout_ms),
-        "partition.assignment.strategy": "range" if protocol == "eager" else "cooperative-sticky",
-        **({"group.instance.id": client_id} if protocol == "static" else {}),
+        "partition.assignment.strategy": how.assignor,
+        **name,
     }
 
 
@@ -144,13 +161,13 @@ def member(
     client_id: str,
     group: str,
     session_timeout_ms: int,
-    protocol: str = "cooperative-sticky",
+    how: Membership = COOPERATIVE,
 ) -> dict[str, Value]:
     """A member of `group` whose offsets only the worker loop commits."""
     return {
         **reader(connection, client_id=client_id),
         "group.id": group,
-        **membership(protocol, client_id=client_id, session_timeout_ms=session_timeout_ms),
+        **membership(how, client_id=client_id, session_timeout_ms=session_timeout_ms),
         "max.poll.interval.ms": 120_000,
         # One worker needs no more than a few batches ahead; the default of 64 MiB would count as the harness's memory.
         "queued.max.messages.kbytes": 16 * 1024,

@@ -28,7 +28,7 @@ class WorkerConfig:
     connection: config.Properties
     guarantee: Guarantee
     session_timeout_ms: int = config.SESSION_TIMEOUT_MS
-    group_protocol: str = "cooperative-sticky"
+    membership: config.Membership = config.COOPERATIVE
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
     open_producer: Callable[[config.Properties], BatchProducer] = BatchProducer
@@ -55,7 +55,7 @@ class WorkerConfig:
             client_id=self.client_id,
             group=self.prefix + service.name,
             session_timeout_ms=self.session_timeout_ms,
-            protocol=self.group_protocol,
+            how=self.membership,
         )
         return {**plain, **service.consumer}
 

@@ -163,16 +163,28 @@ class Heard:
         return lambda partitions: self.told.append((name, sorted(one.partition for one in partitions)))
 
 
-def member(connection: Connection, group: str, protocol: str, *, client_id: str = "t") -> dict[str, config.Value]:
-    return config.member(connection, client_id=client_id, group=group, session_timeout_ms=6000, protocol=protocol)
+EAGER = config.Membership(assignor="range")
+MEMBERSHIPS = [
+    config.COOPERATIVE,
+    EAGER,
+    config.Membership(assignor="roundrobin", static=True),
+    config.Membership("consumer", "uniform"),
+    config.Membership("consumer", "range", static=True),
+]
 
 
-@pytest.mark.parametrize("protocol", list(config.GROUP_PROTOCOLS))
+def member(
+    connection: Connection, group: str, how: config.Membership, *, client_id: str = "t"
+) -> dict[str, config.Value]:
+    return config.member(connection, client_id=client_id, group=group, session_timeout_ms=6000, how=how)
+
+
+@pytest.mark.parametrize("how", MEMBERSHIPS, ids=str)
 def test_members_share_the_partitions_and_each_is_told(
-    connection: Connection, filled: str, kernel: Kernel, protocol: str, prefix: str
+    connection: Connection, filled: str, kernel: Kernel, how: config.Membership, prefix: str
 ) -> None:
     first, second = Heard(), Heard()
-    properties = [member(connection, prefix + "group", protocol, client_id=name) for name in ("t-0", "t-1")]
+    properties = [member(connection, prefix + "group", how, client_id=name) for name in ("t-0", "t-1")]
     one = ColumnConsumer(properties[0], rebalanced=first.callbacks(), kernel=kernel)
     one.subscribe([filled])
     wait_until(lambda: one.take(records_max=5, timeout_s=0.1).offsets.size, deadline_s=30, why="a record", poll_s=0)
@@ -192,7 +204,7 @@ def test_members_share_the_partitions_and_each_is_told(
     wait_until(both_take, deadline_s=30, why="the second member to have a share", poll_s=0)
     assert one.generation() > generation
     given_up = [numbers for name, numbers in first.told if name == "revoked"]
-    assert given_up[0] in ([[0, 1]] if protocol == "eager" else [[0], [1]])
+    assert given_up[0] in ([[0, 1]] if how.is_eager else [[0], [1]])
     two.close()
     assert second.told[-1][0] == "revoked"
     one.close()
@@ -203,7 +215,7 @@ def test_a_partition_that_comes_back_brings_its_first_record(
     connection: Connection, filled: str, make_topic: MakeTopic, kernel: Kernel, prefix: str
 ) -> None:
     heard = Heard()
-    properties = member(connection, prefix + "group", "range")
+    properties = member(connection, prefix + "group", EAGER)
     consumer = ColumnConsumer(properties, rebalanced=heard.callbacks(), kernel=kernel)
 
     def offsets_after(moves: int, topic: str) -> list[int]:
@@ -234,7 +246,7 @@ def test_what_a_callback_raises_is_raised_by_take(
 
     heard = Heard()
     rebalanced = heard.callbacks()._replace(on_assign=refuse)
-    consumer = ColumnConsumer(member(connection, prefix + "group", "eager"), rebalanced=rebalanced, kernel=kernel)
+    consumer = ColumnConsumer(member(connection, prefix + "group", EAGER), rebalanced=rebalanced, kernel=kernel)
     consumer.subscribe([filled])
     with pytest.raises(RuntimeError, match="cannot rebuild"):
         wait_until(lambda: len(consumer.take(records_max=5, timeout_s=0.1)), deadline_s=30, why="a record", poll_s=0)
