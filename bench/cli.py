@@ -251,7 +251,7 @@ def _enter_private_network() -> None:
     refused = refusal()
     if refused is None:
         kafka_jars(cache_folder())  # Nothing can be fetched from inside.
-        become_private(sys.argv[1:])
+        become_private(click.get_current_context().find_root().obj)
     else:
         console.print(f"network faults cannot strike: {refused}")
 
@@ -272,7 +272,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _terminated)
     try:
-        return int(choreobench(args=argv, standalone_mode=False) or 0)
+        typed = list(sys.argv[1:] if argv is None else argv)
+        return int(choreobench(args=typed, standalone_mode=False, obj=typed) or 0)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.NoSuchCommand as error:

@@ -121,9 +121,10 @@ def matrix(options: MatrixOptions, *, command: Callable[[int], str], console: Co
 
 
 def needs_private_network(options: MatrixOptions) -> bool:
-    """Whether a cell cuts connections; what is no matrix is refused later."""
+    """Whether a cell cuts connections between servers of our own; what is no matrix is refused later."""
     kind, scenario = KINDS.get(options.kind), scenarios().get(options.scenario)
-    if kind is None or scenario is None or options.profile not in PROFILES:
+    foreign = options.bootstrap_servers is not None or options.dsn is not None
+    if kind is None or scenario is None or foreign or options.profile not in PROFILES:
         return False
     cells = _chosen(kind.cells(scenario, options.profile, seed=0), options.only)
     return any(cell.options is not None and cell.options.needs_private_network() for cell in cells)

@@ -86,6 +86,7 @@ def test_a_cut_beside_a_foreign_database_is_refused(tmp_path: Path) -> None:
 def test_a_matrix_goes_in_only_where_a_cell_cuts() -> None:
     assert needs_private_network_of(MatrixOptions(kind="fault", scenario="checkout", only="*network.cut"))
     assert not needs_private_network_of(MatrixOptions(kind="fault", scenario="checkout", only="*broker.kill"))
+    assert not needs_private_network_of(MatrixOptions(kind="fault", scenario="checkout", dsn="host=db"))
     assert not needs_private_network_of(MatrixOptions(kind="no-such-kind", scenario="checkout"))
 
 
