@@ -41,6 +41,7 @@ from system.kafka.config import BadClientConfig
 from verifiers.recording import BadRecording
 
 USAGE, UNAVAILABLE, BUG, INTERRUPTED = 64, 69, 70, 130
+ENDED = "interrupted; everything that was started has been stopped"
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -287,8 +288,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReportFailed as error:
         return _fail(str(error), 2)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted; everything that was started has been stopped", INTERRUPTED)
-    except Exception:  # noqa: BLE001 - a bug of ours; Python's own exit code for it would read as a safety violation
+        return _fail(ENDED, INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - a bug of ours; Python's own exit code for it would read as a safety violation
+        # Python calls it a SystemError when an interruption came while an extension was in the middle of a call.
+        if isinstance(error, SystemError) and isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return _fail(ENDED, INTERRUPTED)
         traceback.print_exc()
         return BUG
 

@@ -55,7 +55,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
         ),
         "standard": Profile(guarantees=None, rounds=3, operations=60_000, steady_rate="1500", steady_s=20.0),
         "full": Profile(
-            guarantees=None, rounds=5, operations=150_000, steady_rate="1500", steady_s=45.0, late_rounds=3
+            guarantees=None, rounds=5, operations=100_000, steady_rate="1500", steady_s=30.0, late_rounds=3
         ),
     }
 )

@@ -200,3 +200,17 @@ def test_a_signal_at_any_moment_leaves_no_process_behind(moment: str, number: si
         deadline_s=30,
         why="every process of the run to be gone",
     )
+
+
+def test_an_interruption_in_the_middle_of_a_c_call_is_an_interruption_and_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(_console: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interruption:
+            raise SystemError("a call returned a result with an exception set") from interruption
+
+    monkeypatch.setattr("bench.cli.listing.print_all", listed)
+    assert main(["list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
