@@ -45,7 +45,7 @@ _USERS = "SELECT order_id, user_id FROM orders WHERE order_id = ANY(%s::text[])"
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """What a batch leads to, collected record by record."""
 
     halves: dict[Key, Half] = field(default_factory=dict)
@@ -79,8 +79,8 @@ def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
     there all the same refuses the second (`Raced`: the batch is done again below a horizon), and a half whose other
     half was decided long ago is forgotten by the low watermark.
     """
-    known = _look_up(_doubtful(outcomes, pending), db)
-    work = _join(outcomes, known, pending)
+    known = _look_up(doubtful(outcomes, pending), db)
+    work = join(outcomes, known, pending)
     replies = _replies_of(work.decisions, db)
     _store(work, replies, db)
     messages = [(key, message) for key in work.resent for message in known[key][1]]
@@ -89,7 +89,7 @@ def order(outcomes: Batch, db: Transaction, pending: Pending) -> Replies:
     return Replies(_outgoing(messages), work.change)
 
 
-def _doubtful(outcomes: Batch, pending: Pending) -> list[Key]:
+def doubtful(outcomes: Batch, pending: Pending) -> list[Key]:
     """The keys that may have been decided: those of compensations, and those that may have been read before."""
     horizon = {partition: state.horizon for partition, state in pending.items()}
     rows = zip(outcomes.partitions, outcomes.offsets, outcomes.keys, outcomes.values, strict=True)
@@ -99,8 +99,9 @@ def _doubtful(outcomes: Batch, pending: Pending) -> list[Key]:
     return list(dict.fromkeys(doubtful))
 
 
-def _join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending: Pending) -> _Work:
-    work = _Work()
+def join(outcomes: Batch, known: dict[Key, tuple[str, list[Message]]], pending: Pending) -> Work:
+    """What a batch leads to, where `known` are the decisions of its doubtful keys. Pure."""
+    work = Work()
     for partition, offset, key, value in zip(
         outcomes.partitions, outcomes.offsets, outcomes.keys, outcomes.values, strict=True
     ):
@@ -161,7 +162,7 @@ def _replies_of(decisions: dict[Key, tuple[Half, Half]], db: Transaction) -> dic
     return replies
 
 
-def _store(work: _Work, replies: dict[Key, list[Message]], db: Transaction) -> None:
+def _store(work: Work, replies: dict[Key, list[Message]], db: Transaction) -> None:
     if replies:
         order_ids, trs = zip(*replies, strict=True)
         decisions = ["success" if own[0] is SUCCESS_MESSAGE else "fail" for own in replies.values()]
