@@ -145,8 +145,7 @@ def _name(row: Mapping[str, Any]) -> str:
     if row["event"] == "fault-struck":
         return str(row.get("fault"))
     point = row.get("failpoint") or row.get("fault")
-    count = f"#{row['count']}" if row.get("count") else ""
-    return f"{row.get('process')}@{point}{count}" if point else f"{row.get('process')} exited {row.get('exit_code')}"
+    return f"{row.get('process')}: {point}" if point else f"{row.get('process')} exited {row.get('exit_code')}"
 
 
 def _process(row: Mapping[str, Any], *, events: Sequence[Mapping[str, Any]], end_ns: int) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def test_cost_is_stated_per_saga_of_its_own_window(tmp_path: Path) -> None:
 def test_a_crash_is_one_fault_with_its_recovery(tmp_path: Path) -> None:
     figures = measure(write_run(tmp_path, Shape(operations=12_000, rate_per_s=1_000, crash_s=6.0)))
     (fault,) = figures["recovery"]
-    assert fault["fault"] == "order-0@after-state#40"
+    assert fault["fault"] == "order-0: crash:order@after-state#40"
     assert fault["detection_ms"] == pytest.approx(20)
     assert fault["rebuild_records"] == 42
     assert 2_000 < fault["unavailability_ms"] < 3_000

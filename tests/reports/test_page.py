@@ -101,7 +101,7 @@ def test_a_counter_example_tells_its_chain_of_events(struck: Path) -> None:
     assert "User 3 was charged twice for order 17" in text
     assert "Outcomes-topic[2]@1530" in text
     assert "choreobench run checkout --guarantee idempotent" in text
-    assert "order-0 at after-state" in text
+    assert "order-0 at crash:order@after-state#40" in text
 
 
 def test_the_sagas_of_counter_examples_are_marked_on_the_timeline(struck: Path) -> None:
