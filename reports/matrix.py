@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.measure.files import json_object
-from reports.index import refresh
+from reports.command import render
 from reports.matrix_crash import crash_sections
 from reports.matrix_kill import kill_sections
 from reports.matrix_price import price_sections
@@ -14,7 +14,6 @@ from reports.matrix_rebalance import rebalance_sections
 from reports.page import stylesheet, templates, write_page
 from reports.surroundings import environment, when
 
-USAGE: Final = 64
 TITLES: Final = {
     "crash": ("Crash matrix", "Every service killed at every point between two steps, under every guarantee."),
     "fault": ("Fault matrix", "Every kind of fault under every guarantee: what struck, what it cost, what it broke."),
@@ -72,17 +71,7 @@ def _verdict(document: Mapping[str, Any]) -> tuple[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0, or 64 with one line that says what is wrong."""
-    if len(arguments) != 1:
-        print("usage: python -m reports.matrix FOLDER, where matrix.json is", file=sys.stderr)
-        return USAGE
-    try:
-        page = matrix_page(Path(arguments[0]).resolve())
-        refresh(page.parent.parent)
-    except OSError as error:
-        print(f"no page: {error}", file=sys.stderr)
-        return USAGE
-    print(page)
-    return 0
+    return render(arguments, matrix_page, usage="python -m reports.matrix FOLDER, where matrix.json is")
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ from typing import Any, Final
 
 from bench.measure.files import json_object
 from bench.raw.table import figure_of, times
-from reports.index import refresh
+from reports.command import render
 from reports.page import stylesheet, templates, write_page
 from reports.raw_bars import bars, keys, role, text
 from reports.rounding import percent, short, time_text, whole
 from reports.surroundings import environment, when
 from reports.timeline import Panel
 
-USAGE: Final = 64
 TITLES: Final = {
     "produce": ("Produce", "records/s, acknowledged"),
     "consume": ("Consume", "records/s, payloads copied"),
@@ -182,17 +181,7 @@ def _settings(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def main(arguments: list[str]) -> int:
     """Exit code 0, or 64 with one line that says what is wrong."""
-    if len(arguments) != 1:
-        print("usage: python -m reports.raw FOLDER, where raw.json is", file=sys.stderr)
-        return USAGE
-    try:
-        page = raw_page(Path(arguments[0]).resolve())
-        refresh(page.parent.parent)
-    except OSError as error:
-        print(f"no page: {error}", file=sys.stderr)
-        return USAGE
-    print(page)
-    return 0
+    return render(arguments, raw_page, usage="python -m reports.raw FOLDER, where raw.json is")
 
 
 if __name__ == "__main__":

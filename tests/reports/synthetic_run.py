@@ -280,7 +280,9 @@ def _write_events(folder: Path, shape: Shape, *, end_ns: int) -> None:
     rows.append(_event("phase-began", "runner", 0.0, phase="warm-up"))
     rows.append(_event("phase-began", "runner", shape.warm_up / shape.rate_per_s, phase="measure"))
     if shape.crash_s:
-        rows.append(_event("failpoint-reached", "order-0", shape.crash_s, failpoint="crash:order@after-state#40", count=40))
+        rows.append(
+            _event("failpoint-reached", "order-0", shape.crash_s, failpoint="crash:order@after-state#40", count=40)
+        )
         rows.append(_event("process-exited", "order-0", shape.crash_s + 0.02, pid=4242, exit_code=-9))
         rows += _life("order", "Outcomes-topic", at_s=shape.crash_s + 0.3, generation=2)
         fields: dict[str, object] = {"partition": 1, "from": 10, "to": 52, "records": 42}
