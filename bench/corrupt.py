@@ -160,9 +160,8 @@ def caught_by(checker: str, *noticed: tuple[str, str, str, Callable[[Copy], str]
 
 def corruptions(scenario: str) -> Sequence[Corruption]:
     """Those of every log, then those of the scenario's own choreography."""
-    every: Sequence[Corruption] = importlib.import_module("bench.corrupt_log").CORRUPTIONS
-    own: Sequence[Corruption] = importlib.import_module(f"bench.scenarios.{scenario}.corrupt").CORRUPTIONS
-    return (*every, *own)
+    places = ("bench.corrupt_log", "bench.corrupt_liveness", f"bench.scenarios.{scenario}.corrupt")
+    return tuple(one for place in places for one in importlib.import_module(place).CORRUPTIONS)
 
 
 def corrupted(corruption: Corruption, run_folder: Path, target: Path) -> str:

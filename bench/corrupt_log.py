@@ -1,20 +1,17 @@
 """What can be wrong with a log, its readers and its workers in any scenario: a corruption for each kind of anomaly at
-the level of the log and of the clients."""
+the level of the log and of the clients. Those of liveness stand in `corrupt_liveness`."""
 
 from typing import Final
-
-import orjson
 
 from bench.corrupt import Copy, Corruption, Row, Unfit, caught_by
 
 _TRANSACTION: Final = "corrupt/1"
-_GHOST: Final = "ghost-0"
-_STALLED: Final = frozenset({"progress_goes_on"})
-_REGRESSED: Final = frozenset({"commits_follow_processing"})
+GHOST: Final = "ghost-0"
+"""A process that there never was."""
 _HOLDING: Final = frozenset({"no_transaction_hangs"})
 
 
-def _place(name: str, row: Row) -> str:
+def place(name: str, row: Row) -> str:
     return f"{name}[{row['partition']}]@{row['offset']}"
 
 
@@ -27,7 +24,7 @@ def _told(copy: Copy, end: Row, transaction: str | None = None) -> str:
     """A delivery report of a record at the end of the log; its place."""
     report = {"topic": end["topic"], "partition": end["partition"], "offset": end["high"]}
     copy.add(copy.processes("acks")[0], {**report, "error": None, "transaction": transaction})
-    return _place(copy.bare(end["topic"]), report)
+    return place(copy.bare(end["topic"]), report)
 
 
 def _lose(copy: Copy) -> str:
@@ -51,14 +48,14 @@ def _differ(copy: Copy) -> str:
     topic = copy.bare(_end(copy)["topic"])
     row = copy.find(f"topics-live/{topic}", '"offset" > 0')
     copy.change(f"topics-live/{topic}", row, hash=row["hash"] ^ 1)
-    return _place(topic, row)
+    return place(topic, row)
 
 
 def _unreport(copy: Copy) -> str:
     for view in copy.processes("acks"):
         for row in copy.rows(view, "error IS NULL", limit=1):
             copy.drop(view, row)
-            return _place(copy.bare(row["topic"]), row)
+            return place(copy.bare(row["topic"]), row)
     raise Unfit(f"{copy.folder.name}: no delivery report")
 
 
@@ -77,7 +74,7 @@ def _in_transaction(copy: Copy, records: int) -> Row:
 
 def _abort(copy: Copy) -> str:
     _in_transaction(copy, 2)
-    copy.event("transaction-aborted", at_ns=_last_ns(copy), process=_GHOST, transaction=_TRANSACTION)
+    copy.event("transaction-aborted", at_ns=_last_ns(copy), process=GHOST, transaction=_TRANSACTION)
     return _TRANSACTION
 
 
@@ -92,7 +89,7 @@ def _last_ns(copy: Copy) -> int:
     return max((int(row["polled_ns"]) for rows in last for row in rows), default=0)
 
 
-def _batches(copy: Copy, least: int) -> tuple[str, list[Row]]:
+def batches_of(copy: Copy, least: int) -> tuple[str, list[Row]]:
     """The batches of one worker and partition, at least so many, in the order of the log."""
     for view in copy.processes():
         rows = copy.rows(view, "stored_ns > 0", "polled_ns, first_offset")
@@ -109,7 +106,7 @@ def _span(copy: Copy, view: str, row: Row) -> str:
 
 
 def _reorder(copy: Copy) -> str:
-    view, batches = _batches(copy, 2)
+    view, batches = batches_of(copy, 2)
     late = batches[-1]["stored_ns"] + 1_000_000
     steps = ("stored_ns", "produced_ns", "committed_ns")
     copy.change(view, batches[-2], **{step: late for step in steps if batches[-2][step]})
@@ -117,13 +114,13 @@ def _reorder(copy: Copy) -> str:
 
 
 def _skip(copy: Copy) -> str:
-    view, batches = _batches(copy, 3)
+    view, batches = batches_of(copy, 3)
     copy.drop(view, batches[1])
     return _span(copy, view, batches[2])
 
 
 def _repoll(copy: Copy) -> str:
-    view, batches = _batches(copy, 2)
+    view, batches = batches_of(copy, 2)
     lag = batches[-1]["stored_ns"] + 1_000_000 - batches[0]["polled_ns"]
     times = ("polled_ns", "handled_ns", "stored_ns", "produced_ns", "committed_ns")
     copy.add(view, batches[0], **{step: batches[0][step] + lag for step in times if batches[0][step]})
@@ -137,22 +134,13 @@ def _regress(copy: Copy) -> str:
 
 
 def _commit_early(copy: Copy) -> str:
-    view, batches = _batches(copy, 1)
+    view, batches = batches_of(copy, 1)
     copy.change(view, batches[0], committed_ns=batches[0]["polled_ns"], stored_ns=batches[0]["polled_ns"] + 1)
     return _span(copy, view, batches[0])
 
 
-def _leave(copy: Copy) -> str:
-    row = copy.find("offsets", "phase = 'quiescent' AND committed > 0")
-    where = f"topic = '{row['topic']}' AND partition = {row['partition']} AND committed = {row['committed']}"
-    last = copy.find(f"topics/{copy.bare(row['topic'])}", f"partition = {row['partition']}", '"offset" DESC')
-    for sample in copy.rows("offsets", where):
-        copy.change("offsets", sample, committed=last["offset"])
-    return f"{copy.bare(row['topic'])}[{row['partition']}]"
-
-
 def _take_away(copy: Copy) -> str:
-    view, batches = _batches(copy, 1)
+    view, batches = batches_of(copy, 1)
     last = batches[-1]
     moved = {"process": view.removeprefix("journal/"), "topic": last["topic"], "partitions": [last["partition"]]}
     copy.event("partitions-revoked", at_ns=last["polled_ns"] - 1, generation=last["generation"], **moved)
@@ -160,11 +148,11 @@ def _take_away(copy: Copy) -> str:
 
 
 def _haunt(copy: Copy) -> str:
-    view, batches = _batches(copy, 1)
+    view, batches = batches_of(copy, 1)
     last = batches[-1]
     closing = max(last[step] for step in ("polled_ns", "handled_ns", "stored_ns", "produced_ns"))
     copy.change(view, last, transaction=_TRANSACTION, committed_ns=closing + 1_000)
-    moved = {"process": _GHOST, "topic": last["topic"], "partitions": [last["partition"]]}
+    moved = {"process": GHOST, "topic": last["topic"], "partitions": [last["partition"]]}
     copy.event("partitions-assigned", at_ns=closing, generation=last["generation"] + 1, **moved)
     return _span(copy, view, last)
 
@@ -177,69 +165,6 @@ def _commit_late(copy: Copy) -> str:
     return entity
 
 
-def _unfinish(copy: Copy) -> str:
-    row = copy.find("operations", "outcome <> 'info' AND kind = 'checkout'")
-    copy.change("operations", row, outcome="info", completed_ns=0, response=None)
-    return str(row["operation"])
-
-
-def _hang(copy: Copy) -> str:
-    begin = min(int(phase["begin"]) for phase in copy.run()["phases"] if phase["name"] in ("warm-up", "measure"))
-    last, before = copy.rows("operations", "completed_ns > 0", "completed_ns DESC", limit=2)
-    copy.change("operations", last, completed_ns=last["completed_ns"] + _LONG_NS)
-    return f"+{(before['completed_ns'] - begin) / 1e9:.1f} s"
-
-
-def _prolong(copy: Copy) -> int:
-    """The drain lasts longer; where it ended before."""
-    run = copy.run()
-    drain = next(phase for phase in reversed(run["phases"]) if phase["name"] in ("drain", "quiesce"))
-    end_ns = int(drain["end"])
-    drain["end"] = end_ns + 2 * _LONG_NS
-    (copy.folder / "run.json").write_bytes(orjson.dumps(run))
-    copy.event("nothing", at_ns=int(drain["end"]), process=_GHOST)
-    return end_ns
-
-
-def _abandon(copy: Copy) -> str:
-    view, batches = _batches(copy, 1)
-    topic, partition = batches[-1]["topic"], batches[-1]["partition"]
-    given_up = {"process": view.removeprefix("journal/"), "topic": topic, "partitions": [partition]}
-    copy.event("partitions-revoked", at_ns=_prolong(copy), generation=batches[-1]["generation"], **given_up)
-    return f"{copy.bare(topic)}[{partition}]"
-
-
-def _lag_on(copy: Copy) -> str:
-    row = copy.find("offsets", "phase = 'running'", "sampled_ns DESC, row")
-    healed_ns = copy.find("offsets", order="sampled_ns DESC")["sampled_ns"] + 1
-    copy.event("fault-struck", at_ns=healed_ns - 2, process="runner", fault=_FAULT, hit={})
-    copy.event("fault-healed", at_ns=healed_ns, process="runner", fault=_FAULT)
-    copy.add("offsets", row, committed=0, end=1_000_000, sampled_ns=healed_ns + _LONG_NS, phase="running")
-    return f"{copy.bare(row['group'])} after {_FAULT}"
-
-
-def _dawdle(copy: Copy) -> str:
-    row = copy.find("operations", "kind = 'checkout' AND completed_ns > 0")
-    copy.event("fault-struck", at_ns=row["sent_ns"] - 1, process="runner", fault=_FAULT, hit={})
-    copy.event("fault-healed", at_ns=row["sent_ns"] + 1, process="runner", fault=_FAULT)
-    copy.change("operations", row, completed_ns=row["completed_ns"] + _LONG_NS)
-    return str(row["operation"])
-
-
-def _storm(copy: Copy) -> str:
-    view, batches = _batches(copy, 1)
-    last = batches[-1]
-    process = view.removeprefix("journal/")
-    group = copy.prefix + process.rpartition("-")[0]
-    for number in range(100):
-        moved = {"process": process, "group": group, "topic": last["topic"], "partitions": []}
-        copy.event("partitions-assigned", at_ns=last["polled_ns"], generation=1000 + number, **moved)
-    return copy.bare(group)
-
-
-_LONG_NS: Final = 200_000_000_000
-"""Longer than any bound of liveness."""
-_FAULT: Final = "pause:nobody@1s"
 _ALONE: Final[frozenset[str]] = frozenset()
 CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     *caught_by(
@@ -284,33 +209,5 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
         ("zombie-transaction", "zombie-effect", "a transaction is committed after the handover", _haunt, _ALONE),
         ("zombie-commit", "unowned-consume", "offsets are committed after the handover", _commit_late, _ALONE),
     ),
-    *caught_by(
-        "quiescence_was_reached",
-        ("tail-left", "unprocessed", "the last record was never read", _leave, _ALONE),
-    ),
-    *caught_by(
-        "every_operation_ended",
-        ("operation-open", "unfinished-operation", "an operation never ended", _unfinish, _ALONE),
-    ),
-    *caught_by(
-        "progress_goes_on",
-        ("system-hangs", "stalled", "nothing ends for minutes while an operation waits", _hang, _ALONE),
-    ),
-    *caught_by(
-        "every_partition_has_an_owner",
-        ("partition-abandoned", "abandoned-partition", "a partition is given up and never taken", _abandon, _ALONE),
-    ),
-    *caught_by(
-        "lag_comes_back",
-        ("lag-stays", "lag-remains", "a group stays behind long after the fault", _lag_on, _REGRESSED),
-    ),
-    *caught_by(
-        "sagas_of_a_fault_end",
-        ("saga-dawdles", "late-saga", "a saga of the fault ends long after it has healed", _dawdle, _STALLED),
-    ),
-    *caught_by(
-        "rebalances_are_bounded",
-        ("rebalances-for-ever", "rebalance-storm", "a group has a hundred generations for nothing", _storm, _ALONE),
-    ),
 )
-"""Scenario-independent corruptions by the checker that must notice them."""
+"""Scenario-independent corruptions of safety by the checker that must notice them."""
