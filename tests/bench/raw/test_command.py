@@ -42,7 +42,8 @@ def test_a_run_leaves_its_figures_and_its_page_and_no_topic(
 ) -> None:
     arguments = ["--profile", "smoke", "--only", "consume", "--seed", "5", "--out", str(tmp_path)]
     assert main(["raw", *arguments, "--bootstrap-servers", cluster.bootstrap]) == 0
-    (folder,) = tmp_path.iterdir()
+    assert (tmp_path / "index.html").exists()
+    (folder,) = tmp_path.glob("*/")
     assert {path.name for path in folder.iterdir()} == {"raw.json", "raw.html"}
     document = orjson.loads((folder / "raw.json").read_bytes())
     assert document["seed"] == 5
