@@ -25,7 +25,7 @@ READ_DEADLINE_S = 60.0
 METADATA_S = 10.0
 POLL_S = 0.02
 RECORDS_MAX = 10_000
-PUBLISH_PERIOD_S = 0.1
+PUBLISH_PERIOD_S = 0.25
 FORGET_PERIOD_S = 0.5
 TAIL_RECORDS = 64
 """How far before its end a partition of the watermark topic is read first: control records may stand behind the last

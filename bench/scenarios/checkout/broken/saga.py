@@ -224,9 +224,9 @@ SAGA: Mapping[str, Broken] = MappingProxyType(
             story="order rebuilds by the source's wording, without asking what was decided: L stays pinned",
             caught_by=("pinned-watermark",),
             condition="rebuild-of-finished",
-            # Whether L has just been published is luck, so it is tried twice.
-            fault="crash:order@after-commit#8+crash:order@after-commit#5",
-            operations=3_500,
+            # Whether L has just been published is luck, so it is tried three times.
+            fault="crash:order@after-commit#8+crash:order@after-commit#5+crash:order@after-commit#6",
+            operations=5_600,
             rate="700",
             services=in_handler("order", decided=_nothing_decided),
         ),
