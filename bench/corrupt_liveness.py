@@ -7,14 +7,13 @@ from typing import Final
 import orjson
 
 from bench.corrupt import Copy, Corruption, caught_by
-from bench.corrupt_log import GHOST, batches_of
+from bench.corrupt_log import ALONE, GHOST, batches_of
 
 _STALLED: Final = frozenset({"progress_goes_on"})
 _REGRESSED: Final = frozenset({"commits_follow_processing"})
 _LONG_NS: Final = 200_000_000_000
 """Longer than any bound of liveness."""
 _FAULT: Final = "pause:nobody@1s"
-_ALONE: Final[frozenset[str]] = frozenset()
 
 
 def _leave(copy: Copy) -> str:
@@ -89,19 +88,19 @@ def _storm(copy: Copy) -> str:
 CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     *caught_by(
         "quiescence_was_reached",
-        ("tail-left", "unprocessed", "the last record was never read", _leave, _ALONE),
+        ("tail-left", "unprocessed", "the last record was never read", _leave, ALONE),
     ),
     *caught_by(
         "every_operation_ended",
-        ("operation-open", "unfinished-operation", "an operation never ended", _unfinish, _ALONE),
+        ("operation-open", "unfinished-operation", "an operation never ended", _unfinish, ALONE),
     ),
     *caught_by(
         "progress_goes_on",
-        ("system-hangs", "stalled", "nothing ends for minutes while an operation waits", _hang, _ALONE),
+        ("system-hangs", "stalled", "nothing ends for minutes while an operation waits", _hang, ALONE),
     ),
     *caught_by(
         "every_partition_has_an_owner",
-        ("partition-abandoned", "abandoned-partition", "a partition is given up and never taken", _abandon, _ALONE),
+        ("partition-abandoned", "abandoned-partition", "a partition is given up and never taken", _abandon, ALONE),
     ),
     *caught_by(
         "lag_comes_back",
@@ -113,7 +112,7 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     ),
     *caught_by(
         "rebalances_are_bounded",
-        ("rebalances-for-ever", "rebalance-storm", "a group has a hundred generations for nothing", _storm, _ALONE),
+        ("rebalances-for-ever", "rebalance-storm", "a group has a hundred generations for nothing", _storm, ALONE),
     ),
 )
 """Scenario-independent corruptions of liveness by the checker that must notice them."""

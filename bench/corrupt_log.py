@@ -165,12 +165,13 @@ def _commit_late(copy: Copy) -> str:
     return entity
 
 
-_ALONE: Final[frozenset[str]] = frozenset()
+ALONE: Final[frozenset[str]] = frozenset()
+"""No other checker need notice it."""
 CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     *caught_by(
         "acknowledged_records_are_there",
-        ("acked-and-gone", "lost-write", "a record was acknowledged and is in no log", _lose, _ALONE),
-        ("ack-dropped", "unreported-write", "a record was written by nobody", _unreport, _ALONE),
+        ("acked-and-gone", "lost-write", "a record was acknowledged and is in no log", _lose, ALONE),
+        ("ack-dropped", "unreported-write", "a record was written by nobody", _unreport, ALONE),
     ),
     *caught_by(
         "acknowledged_records_were_seen",
@@ -178,36 +179,36 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
     ),
     *caught_by(
         "no_transaction_hangs",
-        ("end-held", "stuck-lso", "the stable end is below the end of the log", _hold, _ALONE),
+        ("end-held", "stuck-lso", "the stable end is below the end of the log", _hold, ALONE),
     ),
     *caught_by(
         "transactions_are_whole",
-        ("abort-read", "aborted-read", "records of an aborted transaction are visible", _abort, _ALONE),
-        ("transaction-torn", "torn-transaction", "one record of three is missing", _tear, _ALONE),
+        ("abort-read", "aborted-read", "records of an aborted transaction are visible", _abort, ALONE),
+        ("transaction-torn", "torn-transaction", "one record of three is missing", _tear, ALONE),
     ),
     *caught_by(
         "both_readers_saw_the_same",
-        ("hash-flipped", "inconsistent-offsets", "two readers saw two values at one offset", _differ, _ALONE),
+        ("hash-flipped", "inconsistent-offsets", "two readers saw two values at one offset", _differ, ALONE),
     ),
     *caught_by(
         "consumption_follows_the_log",
-        ("stored-late", "key-reorder", "a batch is stored after the one behind it", _reorder, _ALONE),
-        ("batch-dropped", "poll-skip", "a batch was never polled", _skip, _ALONE),
-        ("batch-again", "nonmonotonic-poll", "a batch is polled again without a restart", _repoll, _ALONE),
+        ("stored-late", "key-reorder", "a batch is stored after the one behind it", _reorder, ALONE),
+        ("batch-dropped", "poll-skip", "a batch was never polled", _skip, ALONE),
+        ("batch-again", "nonmonotonic-poll", "a batch is polled again without a restart", _repoll, ALONE),
     ),
     *caught_by(
         "commits_follow_processing",
-        ("commit-back", "commit-regress", "a committed offset goes back", _regress, _ALONE),
-        ("commit-early", "commit-ahead", "a batch is committed before it is stored", _commit_early, _ALONE),
+        ("commit-back", "commit-regress", "a committed offset goes back", _regress, ALONE),
+        ("commit-early", "commit-ahead", "a batch is committed before it is stored", _commit_early, ALONE),
     ),
     *caught_by(
         "only_owners_consume",
-        ("partition-revoked", "unowned-consume", "a worker goes on with what was taken away", _take_away, _ALONE),
+        ("partition-revoked", "unowned-consume", "a worker goes on with what was taken away", _take_away, ALONE),
     ),
     *caught_by(
         "no_zombie_takes_effect",
-        ("zombie-transaction", "zombie-effect", "a transaction is committed after the handover", _haunt, _ALONE),
-        ("zombie-commit", "unowned-consume", "offsets are committed after the handover", _commit_late, _ALONE),
+        ("zombie-transaction", "zombie-effect", "a transaction is committed after the handover", _haunt, ALONE),
+        ("zombie-commit", "unowned-consume", "offsets are committed after the handover", _commit_late, ALONE),
     ),
 )
 """Scenario-independent corruptions of safety by the checker that must notice them."""

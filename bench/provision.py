@@ -14,6 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from psycopg import sql
 
 from bench.cluster.errors import ServerUnavailable
+from bench.cluster.shield import shield
 from bench.recording.convert import read_events
 from bench.recording.positions import admin_client
 from bench.spec import RunSpec
@@ -38,11 +39,13 @@ def new_topics(spec: RunSpec) -> list[NewTopic]:
 def create_topics(spec: RunSpec) -> None:
     """Raises `ServerUnavailable` when the cluster refuses one."""
     admin = admin_client(spec.connection)
-    for topic, created in admin.create_topics(new_topics(spec), operation_timeout=REQUEST_S).items():
-        try:
-            created.result(REQUEST_S)
-        except KafkaException as error:
-            raise ServerUnavailable(f"topic {topic} could not be made: {error.args[0].str()}") from None
+    # An interruption waits for the answer: a topic that is still being made cannot be removed.
+    with shield():
+        for topic, created in admin.create_topics(new_topics(spec), operation_timeout=REQUEST_S).items():
+            try:
+                created.result(REQUEST_S)
+            except KafkaException as error:
+                raise ServerUnavailable(f"topic {topic} could not be made: {error.args[0].str()}") from None
 
 
 def create_schemas(spec: RunSpec) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,13 +130,29 @@ def test_an_end_in_the_middle_of_a_fault_leaves_nothing_stopped(
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         wait_until(lambda: _struck(tmp_path), deadline_s=60, why="the fault to strike")
         children = psutil.Process(process.pid).children(recursive=True)
+        started = [_command(child) for child in children]
         process.send_signal(number)
         process.wait(60)
-    wait_until(
-        lambda: not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE],
-        deadline_s=30,
-        why="every process of the run to be gone",
-    )
+    assert process.returncode == (-signal.SIGKILL if number is signal.SIGKILL else 130)
+    wait_until(lambda: not _there(children), deadline_s=30, why="every process of the run to be gone")
+    assert {"driver", "pay-0", "stock-0", "order-0"} <= _names(started), "they had been there to be stopped"
+    assert _there(children) == []
+
+
+def _there(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # It was a short one, such as the seeder.
+        return []
+
+
+def _names(commands: Sequence[Sequence[str]]) -> set[str]:
+    """What the processes of a run are called: the last argument but one."""
+    return {command[-2] for command in commands if "bench.process" in command}
 
 
 def _struck(out: Path) -> bool:

@@ -5,6 +5,7 @@ done again, once.
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -25,6 +26,7 @@ from tests.system.conftest import PREFIX, committed
 
 Open = Callable[[str], Transaction]
 ORDERS = 5
+KEYS = [f"{order}_1" for order in range(ORDERS)]
 DEADLINE_S = 40.0
 
 
@@ -38,54 +40,65 @@ class Counting(NullObserver):
         self.events[event] += 1
 
 
-def failing_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: Exception) -> None:
+class Failure(NamedTuple):
+    """The call that fails, and how."""
+
+    owner: type
+    method: str
+    error: Exception
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, failure: Failure) -> None:
     """The first call of a method fails after it has done its work or not at all: it makes no difference to an abort."""
-    real, calls = getattr(owner, method), Counter[str]()
+    real, calls = getattr(failure.owner, failure.method), Counter[str]()
 
     def call(self: object, *arguments: object) -> object:
-        calls[method] += 1
-        if calls[method] == 1:
-            raise error
+        calls[failure.method] += 1
+        if calls[failure.method] == 1:
+            raise failure.error
         return real(self, *arguments)
 
-    monkeypatch.setattr(owner, method, call)
+    monkeypatch.setattr(failure.owner, failure.method, call)
 
 
 def illegal(kind: type[KafkaException]) -> KafkaException:
     return kind(KafkaError(KafkaError.ILLEGAL_GENERATION))
 
 
-@pytest.mark.parametrize(
-    ("owner", "method", "error"),
-    [
-        (BatchProducer, "flush", Unacknowledged("1 record failed", [])),
-        (GroupConsumer, "group_metadata", illegal(KafkaException)),
-        (BatchProducer, "commit_transaction", illegal(AbortNeeded)),
-    ],
-)
-def test_an_aborted_transaction_is_done_again_and_seen_once(
-    owner: type,
-    method: str,
-    error: Exception,
-    open_db: Open,
-    schemas: str,
-    topics: None,
-    connection: config.Properties,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def asked(open_db: Open, topics: None, connection: config.Properties) -> Transaction:
+    """A user with credit and `ORDERS` payments that wait in the topic; the service's tables."""
     db = open_db("pay")
     db.execute("INSERT INTO users VALUES ('u', 100)")
     db.commit()
-    orders = [f"{order}_1" for order in range(ORDERS)]
     producer = BatchProducer(config.producer(connection, client_id="t"))
-    producer.send(Outgoing(PREFIX + PAY, orders, [b'["pay",7,"u"]'] * ORDERS))
+    producer.send(Outgoing(PREFIX + PAY, KEYS, [b'["pay",7,"u"]'] * ORDERS))
     producer.flush()
     producer.close()
-    failing_once(monkeypatch, owner, method, error)
-    observer = Counting()
-    settings = WorkerConfig(
+    return db
+
+
+@pytest.fixture
+def settings(schemas: str, connection: config.Properties) -> WorkerConfig:
+    return WorkerConfig(
         name="pay-0", prefix=PREFIX, dsn=schemas, connection=connection, guarantee=GUARANTEES["transactional"]
     )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Failure(BatchProducer, "flush", Unacknowledged("1 record failed", [])),
+        Failure(GroupConsumer, "group_metadata", illegal(KafkaException)),
+        Failure(BatchProducer, "commit_transaction", illegal(AbortNeeded)),
+    ],
+    ids=lambda failure: failure.method,
+)
+def test_an_aborted_transaction_is_done_again_and_seen_once(
+    failure: Failure, asked: Transaction, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_once(monkeypatch, failure)
+    observer, connection = Counting(), settings.connection
     began_s = time.monotonic()
 
     def is_done() -> bool:
@@ -95,5 +108,5 @@ def test_an_aborted_transaction_is_done_again_and_seen_once(
     assert Worker(SERVICES["pay"], settings, observer).run(is_done) == 0
     assert observer.events["transaction-aborted"] == 1
     assert observer.events["redelivered"] == 1
-    assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == orders
-    assert db.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
+    assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
+    assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
