@@ -59,8 +59,8 @@ class LowWatermark:
         self._looked_s = 0.0
 
     def assigned(self, committed: Mapping[tuple[str, int], int], db: Transaction) -> list[tuple[int, int, int, int]]:
-        """Rebuilds each partition of the one topic that this service joins over: (partition, from, to, records)
-        each.
+        """Rebuilds each partition of the one topic that this service joins over: (partition, L, committed, records)
+        each; L is past committed where a life ended between the publishing of the one and the commit of the other.
         """
         topic = next(iter(committed))[0]
         ends = {partition: pos for (_, partition), pos in committed.items()}
@@ -81,7 +81,7 @@ class LowWatermark:
             self.partitions[partition] = rebuild(
                 rows, decided, pos=pos, published=published.get(partition), horizon=horizons[partition]
             )
-        return [(p, begins[p], ends[p], len(records.get(p, []))) for p in sorted(ends)]
+        return [(p, published.get(p, 0), ends[p], len(records.get(p, []))) for p in sorted(ends)]
 
     def dropped(self, partitions: Sequence[int]) -> None:
         """Forgets partitions that were revoked or lost; their new owner reads them back."""

@@ -53,10 +53,12 @@ class PartitionPending:
         return keys
 
     def low(self) -> int:
-        """L, the offset from which a rebuild must read."""
+        """L, the offset from which a rebuild must read. It never falls: where an earlier life published an L past what
+        it committed, the records between the two are read again, but their transactions are finished.
+        """
         # OrderedDicts, as finding the first key of a dict that lost many of its oldest is linear.
         oldest = [next(iter(halves.values())).offset for halves in (self.halves, self.shadows) if halves]
-        return min(oldest, default=self.pos)
+        return max(min(oldest, default=self.pos), self.published or 0)
 
     def seen(self, key: Any) -> list[Half]:  # noqa: ANN401 - a key is whatever the contract makes of it
         """What was read of a transaction and is kept: a half that waits, or the shadow of a decided one."""

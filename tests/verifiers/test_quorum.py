@@ -69,6 +69,18 @@ def test_an_answer_while_most_are_gone_is_an_anomaly(folder: Path) -> None:
     assert judged.verdict is Verdict.INVALID
 
 
+def test_what_the_database_alone_answers_is_legal(folder: Path) -> None:
+    """A direct change; and a paid order that is checked out again."""
+    path = folder / "operations.parquet"
+    brokers(folder, ("down", 1, begun(folder)), ("down", 3, begun(folder)), ("up", 1, LATE + SECOND))
+    answered = change(path, lambda row: row["completed_ns"] == LATE)
+    change(path, lambda row: row == answered, kind="stock")
+    assert nothing_is_acknowledged_without_a_quorum(recorded(folder)).counts == {}
+    paid = change(path, lambda row: row["kind"] == "checkout" and row["outcome"] == "ok")
+    change(path, lambda row: row["completed_ns"] == LATE, kind="checkout", entity=paid["entity"])
+    assert nothing_is_acknowledged_without_a_quorum(recorded(folder)).counts == {}
+
+
 def test_a_commit_while_most_are_gone_is_an_anomaly(folder: Path) -> None:
     down = begun(folder)
     change(folder / "journal" / "pay-0.parquet", lambda _row: True, committed_ns=down + SECOND + 5)

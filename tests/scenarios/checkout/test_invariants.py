@@ -251,6 +251,21 @@ def test_a_rebuild_that_starts_above_an_open_transaction_is_caught(folder: Path)
     assert found(examine(folder)) == {"rebuilds_start_low_enough": {"watermark-ahead"}}
 
 
+def test_a_rebuild_whose_watermark_is_past_what_was_committed_is_no_anomaly(folder: Path) -> None:
+    """A life that ends between the publishing of L and the commit of the offsets leaves just that."""
+    row = change(topic_file(folder, "Outc-offs-topic"), lambda row: row["offset"] == 1)
+    place = {"partition": row["partition"], "from": int(row["value"]), "to": int(row["value"]) - 1}
+    add_event(folder, event="rebuild-finished", records=0, monotonic_ns=1, **place)
+    assert found(examine(folder)) == {}
+
+
+def test_a_rebuild_from_a_watermark_that_nobody_published_is_caught(folder: Path) -> None:
+    row = change(topic_file(folder, "Outc-offs-topic"), lambda row: row["offset"] == 1)
+    place = {"partition": row["partition"], "from": int(row["value"]) + 1, "to": 0}
+    add_event(folder, event="rebuild-finished", records=0, monotonic_ns=1, **place)
+    assert found(examine(folder)) == {"rebuilds_start_low_enough": {"watermark-ahead"}}
+
+
 def test_an_answer_that_contradicts_the_state_is_caught(folder: Path) -> None:
     path = folder / "operations.parquet"
     answered = change(path, lambda row: row["kind"] == "checkout" and row["outcome"] == "ok", outcome="fail")

@@ -86,17 +86,22 @@ def test_a_skipped_record_corrects_a_watermark_that_a_crash_left_behind() -> Non
     assert apply_change(pending, PendingChange([], [], skipped), {0: 9}) == [0]
 
 
-@settings(max_examples=500, deadline=None)
-@given(LOGS, st.integers(0, 30), st.lists(st.integers(1, 5), max_size=30))
-def test_after_a_crash_no_watermark_passes_what_is_not_finished_below_its_position(
-    log: list[tuple[str, str]], committed: int, polls: list[int]
+@settings(max_examples=1_000, deadline=None)
+@given(LOGS, st.integers(0, 30), st.integers(0, 30), st.lists(st.integers(1, 5), max_size=30))
+def test_after_a_crash_no_watermark_falls_or_passes_what_is_not_finished_below_its_position(
+    log: list[tuple[str, str]], committed: int, said: int, polls: list[int]
 ) -> None:
-    """The first life read the whole log, decided, and died before it committed more than `committed`."""
+    """The first life read and decided the whole log, published its last L at `said`, and died before it committed more
+    than `committed`, which may be less than L.
+    """
     committed = min(committed, len(log))
     records = [(offset, key, half, None) for offset, (key, half) in enumerate(log)]
     decided = decided_in(log)
-    state = rebuild(records[:committed], decided, pos=committed, published=None, horizon=len(log))
-    published = [(state.low(), state.pos)]
+    first = fold(log[:said]).published
+    begin = min(first or 0, committed)
+    state = rebuild(records[begin:committed], decided, pos=committed, published=first, horizon=len(log))
+    published = [] if state.low() == first else [(state.low(), state.pos)]
+    state.published = state.low()
     while state.pos < len(log):
         until = min(len(log), state.pos + (polls.pop() if polls else 5))
         change = PendingChange([], [], [])
@@ -110,6 +115,8 @@ def test_after_a_crash_no_watermark_passes_what_is_not_finished_below_its_positi
             published.append((state.low(), until))
     for low, pos in published:
         assert all(key in decided_in(log[:pos]) for key, _ in log[:low])
+    lows = [first or 0, *(low for low, _ in published)]
+    assert lows == sorted(lows)
     half_finished = [offset for offset, (key, _) in enumerate(log) if key not in decided]
     assert state.low() == min(half_finished, default=len(log))
 

@@ -114,12 +114,21 @@ def watermark_is_not_pinned(recording: Recording) -> Finding:
 
 
 def load_rebuilds(recording: Recording) -> None:
-    """Creates `rebuilds(partition, low, pos)`: what was read back on assignment, [low, pos)."""
+    """Creates `rebuilds(partition, low, pos)`: what was read back on assignment, [low, pos).
+
+    Nothing was, where L had been published past the committed offset: then L holds as of the position at which it was
+    published, which its record carries.
+    """
+    load_watermarks(recording)
     recording.once(
         "rebuilds",
-        """SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
-                  (fields->>'$.to')::BIGINT AS pos FROM events WHERE event = 'rebuild-finished'
-           AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL""",
+        """WITH read_back AS (
+            SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
+                   (fields->>'$.to')::BIGINT AS committed FROM events WHERE event = 'rebuild-finished'
+            AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL)
+        SELECT r.partition, r.low, CASE WHEN r.low <= r.committed THEN r.committed
+            ELSE coalesce((SELECT max(w.pos) FROM watermarks w WHERE w.partition = r.partition AND w.low = r.low), r.low)
+            END AS pos FROM read_back r""",
     )
 
 
