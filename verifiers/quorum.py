@@ -47,9 +47,7 @@ def without_a_quorum(recording: Recording) -> list[Window]:
 _COMMITTED: Final = Rule(
     "acknowledged-without-quorum", "NOT answered", "'offsets were committed while most brokers were gone'"
 )
-_ANSWERED: Final = Rule(
-    "acknowledged-without-quorum", "answered", "'a saga was answered while most brokers were gone'"
-)
+_ANSWERED: Final = Rule("acknowledged-without-quorum", "answered", "'a saga was answered while most brokers were gone'")
 
 
 def nothing_is_acknowledged_without_a_quorum(recording: Recording) -> Finding:

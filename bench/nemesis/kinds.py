@@ -26,11 +26,14 @@ _WORKERS: Final = (SERVICE, WORKER, OWNER)
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One verb of one family. `heals_s`: how long it lasts where the plan names no time."""
+    """One verb of one family. `heals_s`: how long it lasts where the plan names no time. `settles_s`: about how long
+    its victims then need until all is as it was; a mix leaves them that time.
+    """
 
     roles: tuple[str, ...]
     heals_s: float
     story: str
+    settles_s: float = 3
 
 
 KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
@@ -38,7 +41,7 @@ KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "kill": Kind((*_WORKERS, DRIVER), 0, "SIGKILL; started again when it heals"),
         "pause": Kind((*_WORKERS, DRIVER), 8, "SIGSTOP, then SIGCONT: a zombie wakes up after its partitions moved"),
         "restart": Kind(_WORKERS, 0, "SIGTERM; started again when it heals"),
-        "rolling": Kind((SERVICE,), 0, "all workers of the service restarted, one after the other"),
+        "rolling": Kind((SERVICE,), 0, "all workers of the service restarted, one after the other", 12),
         "out": Kind((SERVICE,), 5, "one more worker of the service for the duration"),
         "in": Kind((SERVICE,), 5, "one worker of the service less for the duration"),
         "slow": Kind(_WORKERS, 5, "its process is stopped three quarters of the time"),
@@ -46,10 +49,10 @@ KINDS: Final[Mapping[str, Mapping[str, Kind]]] = {
         "poison": Kind((SERVICE,), 0, "records that do not decode into the service's topics"),
     },
     BROKERS: {
-        "kill": Kind((*_NODES, MAJORITY), 5, "SIGKILL; started again when it heals"),
-        "pause": Kind((*_NODES, MAJORITY), 5, "SIGSTOP, then SIGCONT"),
-        "restart": Kind(_NODES, 0, "a controlled shutdown; started again when it heals"),
-        "rolling": Kind((CLUSTER,), 0, "every broker restarted, one after the other"),
+        "kill": Kind((*_NODES, MAJORITY), 5, "SIGKILL; started again when it heals", 12),
+        "pause": Kind((*_NODES, MAJORITY), 5, "SIGSTOP, then SIGCONT", 12),
+        "restart": Kind(_NODES, 0, "a controlled shutdown; started again when it heals", 12),
+        "rolling": Kind((CLUSTER,), 0, "every broker restarted, one after the other", 36),
     },
     NETWORK: {
         "cut": Kind((*_NODES, MAJORITY, SERVICE, WORKER), 5, "no packet either way"),

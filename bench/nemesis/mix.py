@@ -16,8 +16,6 @@ QUIET_S: Final = (3.0, 8.0)
 """Between the healing of one fault and the next: time to recover, or faults would never be told apart."""
 LASTS: Final = (0.5, 1.5)
 """Of a kind's own time."""
-SETTLES_S: Final = 3.0
-"""A fault that heals at once, such as a restart, still takes so long to be over."""
 LEFT_OUT: Final = frozenset({"rewind"})
 COMPANY: Final = 0.25
 """How often a fault has a second one of another role beside it."""
@@ -34,17 +32,20 @@ def _drawn(mix: Mix, ground: Ground, draw: random.Random) -> Iterator[Fault]:
     at_s, end_s = mix.at_s, mix.at_s + mix.for_s
     while True:
         fault = _one(choices, ground, draw, at_s)
-        over_s = fault.at_s + max(fault.for_s, SETTLES_S)
+        over_s = _over_s(fault)
         if over_s > end_s:
             return
         yield fault
         if draw.random() < COMPANY:
             company = _one(choices, ground, draw, at_s + round(draw.uniform(0.1, 1.0), 1))
-            late_s = company.at_s + max(company.for_s, SETTLES_S)
-            if late_s <= end_s and company.role != fault.role:
+            if _over_s(company) <= end_s and company.role != fault.role:
                 yield company
-                over_s = max(over_s, late_s)
+                over_s = max(over_s, _over_s(company))
         at_s = round(over_s + draw.uniform(*QUIET_S), 1)
+
+
+def _over_s(fault: Fault) -> float:
+    return fault.at_s + fault.for_s + KINDS[fault.family][fault.kind].settles_s
 
 
 def _one(choices: list[tuple[str, str]], ground: Ground, draw: random.Random, at_s: float) -> Fault:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
+from bench.nemesis.kinds import BROKERS, NETWORK
 from bench.nemesis.plan import Fault
 from bench.nemesis.site import Hands, Missed, Site, Wound
 from bench.process import FAULTY
@@ -26,6 +27,8 @@ LAG_FLOOR_RECORDS: Final = 1_000
 """Up to so many records behind, a group counts as recovered however small its lag was before."""
 WAY_OUT_S: Final = 2.0
 """On the way out nobody waits longer: what still has to be started again is ended anyway."""
+
+_OF_BROKERS: Final = (BROKERS, NETWORK)
 
 
 class Stage(Enum):
@@ -114,9 +117,14 @@ class Nemesis:
         return task.fault.for_s + (BITE_DEADLINE_S if waits else 0)
 
     def _strike(self, task: _Task) -> None:
-        late_s = (time.monotonic_ns() - self._began_ns) / 1e9 - task.fault.at_s
-        if not self._began_ns or late_s < 0:
+        now_ns = time.monotonic_ns()
+        due_ns = self._began_ns + int(task.fault.at_s * 1e9)
+        if not self._began_ns or now_ns < due_ns:
             return
+        if self._must_wait(task.fault):
+            task.since_ns = now_ns
+            return
+        late_s = (now_ns - max(due_ns, task.since_ns)) / 1e9
         task.lag_before = self._lag()
         hand = self._hands[task.fault.family].get(task.fault.kind)
         found = Missed("nobody knows how to strike it") if hand is None else hand(task.fault, self._site)
@@ -127,6 +135,15 @@ class Nemesis:
         task.wound = found
         self._enter(task, Stage.STRUCK)
         self._bite(task)
+
+    def _must_wait(self, fault: Fault) -> bool:
+        """A broker that was to be back by now, and is not, is waited for: a quorum is lost on purpose or not at all."""
+        return fault.family in _OF_BROKERS and any(
+            other.stage in (Stage.STRUCK, Stage.HEALING)
+            and other.fault.family in _OF_BROKERS
+            and other.fault.at_s + other.fault.for_s <= fault.at_s
+            for other in self._tasks
+        )
 
     def _tend_wound(self, task: _Task) -> None:
         assert task.wound is not None

@@ -42,7 +42,8 @@ def poison(fault: Fault, site: Site) -> Wound | Missed:
     """Every malformation once into every topic that the service reads, spread over its partitions."""
     spec = site.spec
     topics = spec.groups()[spec.prefix + fault.role]
-    properties = {**producer(spec.connection, client_id=f"{spec.prefix}nemesis")}
+    # What librdkafka says of a broker that goes belongs to the broker's own fault, not on the user's terminal.
+    properties = {**producer(spec.connection, client_id=f"{spec.prefix}nemesis"), "log_level": 0}
     letters = _Letters(Producer(properties), planned=len(topics) * len(MALFORMED))
     for topic in topics:
         for number, value in enumerate(MALFORMED):

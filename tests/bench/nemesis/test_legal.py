@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.nemesis.kinds import FAMILIES
+from bench.nemesis.kinds import FAMILIES, KINDS
 from bench.nemesis.legal import Ground, check_plan
-from bench.nemesis.mix import SETTLES_S, expanded
+from bench.nemesis.mix import expanded
 from bench.nemesis.plan import ALL, Mix, Plan, parse_plan
 from system.runtime.failpoints import BadFaultPlan
 
@@ -62,7 +62,7 @@ def test_a_mix_draws_legal_faults_that_are_over_before_it_ends(family: str, at_s
     assert parse_plan(str(Plan(faults))).faults == faults
     for fault in faults:
         assert at_s <= fault.at_s
-        assert fault.at_s + max(fault.for_s, SETTLES_S) <= at_s + for_s
+        assert fault.at_s + fault.for_s + KINDS[fault.family][fault.kind].settles_s <= at_s + for_s
         assert fault.kind != "rewind"
         assert family in (ALL, fault.family)
 

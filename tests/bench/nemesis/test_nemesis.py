@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from bench.nemesis import nemesis as module
-from bench.nemesis.kinds import SERVICES
+from bench.nemesis.kinds import BROKERS, SERVICES
 from bench.nemesis.nemesis import Nemesis
 from bench.nemesis.plan import Fault, parse_plan
 from bench.nemesis.site import DoNothing, Hands, Missed, Site, Wound
@@ -57,7 +57,8 @@ class Stage:
         spec, observer = cast(Any, Folder(self.folder)), FileObserver(self.folder, "runner", events_only=True)
         site = Site(spec, cast(Any, self.supervisor), cast(Any, None), observer, cast(Any, None), lambda: self.lag)
         self.clock.setattr("bench.nemesis.nemesis.time.monotonic_ns", lambda: self.now_ns)
-        hands = cast(Hands, {SERVICES: {"kill": hand or self.strike, "pause": hand or self.strike}})
+        kinds = {"kill": hand or self.strike, "pause": hand or self.strike}
+        hands = cast(Hands, {SERVICES: kinds, BROKERS: kinds})
         return Nemesis(parse_plan(plan).faults, hands, site)
 
     def at(self, nemesis: Nemesis, seconds: float) -> list[str]:
@@ -107,6 +108,23 @@ def test_what_it_looks_for_may_come_back_and_is_missed_when_it_does_not(stage: S
     assert nothing.struck == ["kill:pay@1s"] * 2
     assert stage.events()[0]["reason"] == nothing.reason
     assert nemesis.is_at_peace
+
+
+def test_a_broker_that_should_be_back_is_waited_for_before_the_next_one_is_struck(stage: Stage) -> None:
+    stage.is_whole = False
+    nemesis = stage.nemesis("kill:broker-1@1s~2s+kill:broker-2@2s~9s+kill:broker-3@4s~1s+kill:pay@5s")
+    stage.at(nemesis, 1)
+    assert stage.at(nemesis, 2) == ["fault-struck"] * 2
+    stage.at(nemesis, 3.1)
+    stage.at(nemesis, 4)
+    stage.at(nemesis, 5)
+    late_s = 20 + 2 * module.MISS_GRACE_S
+    stage.at(nemesis, late_s)
+    stage.is_whole = True
+    stage.at(nemesis, late_s + 1)
+    stage.at(nemesis, late_s + 2)
+    struck = [event["fault"] for event in stage.events() if event["event"] == "fault-struck"]
+    assert struck == ["kill:broker-1@1s~2s", "kill:broker-2@2s~9s", "kill:pay@5s", "kill:broker-3@4s~1s"]
 
 
 def test_what_hit_nothing_while_it_lasted_has_not_struck(stage: Stage) -> None:

@@ -126,9 +126,9 @@ def load_rebuilds(recording: Recording) -> None:
             SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
                    (fields->>'$.to')::BIGINT AS committed FROM events WHERE event = 'rebuild-finished'
             AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL)
-        SELECT r.partition, r.low, CASE WHEN r.low <= r.committed THEN r.committed
-            ELSE coalesce((SELECT max(w.pos) FROM watermarks w WHERE w.partition = r.partition AND w.low = r.low), r.low)
-            END AS pos FROM read_back r""",
+        SELECT r.partition, r.low, CASE WHEN r.low <= r.committed THEN r.committed ELSE coalesce(
+            (SELECT max(w.pos) FROM watermarks w WHERE w.partition = r.partition AND w.low = r.low), r.low) END AS pos
+        FROM read_back r""",
     )
 
 
