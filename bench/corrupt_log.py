@@ -119,6 +119,12 @@ def _skip(copy: Copy) -> str:
     return _span(copy, view, batches[2])
 
 
+def _miss_at_handover(copy: Copy) -> str:
+    view, batches = batches_of(copy, 2)
+    copy.drop(view, batches[0])
+    return f"{copy.bare(batches[0]['topic'])}[{batches[0]['partition']}]"
+
+
 def _repoll(copy: Copy) -> str:
     view, batches = batches_of(copy, 2)
     lag = batches[-1]["stored_ns"] + 1_000_000 - batches[0]["polled_ns"]
@@ -200,6 +206,7 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
         "commits_follow_processing",
         ("commit-back", "commit-regress", "a committed offset goes back", _regress, ALONE),
         ("commit-early", "commit-ahead", "a batch is committed before it is stored", _commit_early, ALONE),
+        ("first-dropped", "commit-ahead", "a new owner begins past what was left to do", _miss_at_handover, ALONE),
     ),
     *caught_by(
         "only_owners_consume",

@@ -2,6 +2,7 @@
 report is.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def print_summary(console: Console, folder: Path, verdicts: Verdicts) -> None:
     _print_figures(console, folder, str(verdicts["verdict"]))
     for checker in verdicts["checkers"]:
         _print_checker(console, checker)
+    _print_unsure(console, verdicts["checkers"])
     report = folder / "report.html"
     console.print(
         f"report {report if report.exists() else 'not rendered yet: choreobench report ' + str(folder)}",
@@ -67,7 +69,8 @@ def _number(value: float | None, unit: str) -> str:
 
 
 def _print_checker(console: Console, checker: dict[str, Any]) -> None:
-    if checker["verdict"] == "VALID" and not checker["anomalies"]:
+    """A checker that found something; those that could not say are told of together."""
+    if not checker["anomalies"] and checker["verdict"] != "INVALID":
         return
     reason = f": {checker['reason']}" if checker.get("reason") else ""
     console.print(Text(f"{checker['verdict']} {checker['checker']}{reason}", style=STYLE.get(checker["verdict"], "")))
@@ -82,3 +85,14 @@ def _print_checker(console: Console, checker: dict[str, Any]) -> None:
                 f"  {kind}{tolerated} {anomaly['entity']} ×{anomaly['count']} {explanation}",
                 markup=False,
             )
+
+
+def _print_unsure(console: Console, checkers: Sequence[dict[str, Any]]) -> None:
+    """What kept checkers from a verdict, once a reason: an incomplete run stops most of them."""
+    stopped: dict[str, list[str]] = {}
+    for checker in checkers:
+        if checker["verdict"] == "UNKNOWN" and not checker["anomalies"]:
+            stopped.setdefault(str(checker["reason"]), []).append(checker["checker"])
+    for reason, names in stopped.items():
+        who = names[0] if len(names) == 1 else f"{len(names)} of {len(checkers)} checkers"
+        console.print(Text(f"UNKNOWN {who}: {reason}", style=STYLE["UNKNOWN"]))

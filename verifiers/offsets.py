@@ -53,7 +53,7 @@ def _after_its_effects(recording: Recording) -> Finding:
 
 
 def _processed(recording: Recording) -> Finding:
-    """Where no worker of a topic died, every committed visible record lies at or below the last one of its journal."""
+    """Where no worker of a topic died, every committed visible record stands in a span of a journal."""
     load_spans(recording)
     names = ", ".join(f"'{process}'" for process in sorted(died(recording))) or "''"
     topics = [
@@ -67,16 +67,22 @@ def _processed(recording: Recording) -> Finding:
 
 
 def _committed_unprocessed(recording: Recording, name: str) -> Finding:
+    """`reach`: how far the spans that begin up to here go; redelivered ones overlap, and the longest one counts."""
     recording.once(
         f"unprocessed:{name}",
         f"""WITH committed AS (SELECT partition, max(committed) AS committed FROM commits
                 WHERE name = '{name}' GROUP BY partition),
-            done AS (SELECT partition, max(last_offset) AS done FROM spans WHERE name = '{name}' GROUP BY partition)
-        SELECT '{name}' AS name, partition, any_value(committed) AS committed, count(*) AS n FROM "topics/{name}"
-        JOIN committed USING (partition) LEFT JOIN done USING (partition)
-        WHERE "offset" < committed AND "offset" > coalesce(done, -1) GROUP BY partition""",
+            cover AS (SELECT partition, first_offset, max(last_offset) OVER (PARTITION BY partition
+                ORDER BY first_offset ROWS UNBOUNDED PRECEDING) AS reach FROM spans WHERE name = '{name}')
+        SELECT '{name}' AS name, t.partition, any_value(committed) AS committed, count(*) AS n,
+               min("offset") AS first_missed
+        FROM "topics/{name}" t JOIN committed c ON c.partition = t.partition
+        ASOF LEFT JOIN cover s ON s.partition = t.partition AND t."offset" >= s.first_offset
+        WHERE "offset" < committed AND "offset" > coalesce(reach, -1) GROUP BY t.partition""",
     )
     rule = Rule(
-        "commit-ahead", "true", "concat('committed ', committed, ', but ', n, ' records below were never processed')"
+        "commit-ahead",
+        "true",
+        "concat('committed ', committed, ', but ', n, ' below, from ', first_missed, ' on, were never processed')",
     )
     return breaches(recording, Subject(f"unprocessed:{name}", _PLACE, "partition"), (rule,), examined={})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from bench.nemesis.kinds import BROKERS, NETWORK
+from bench.nemesis.kinds import BROKERS, KINDS, NETWORK
 from bench.nemesis.plan import Fault
 from bench.nemesis.site import Hands, Missed, Site, Wound
 from bench.process import FAULTY
@@ -22,6 +22,8 @@ MISS_GRACE_S: Final = 10.0
 BITE_DEADLINE_S: Final = 20.0
 """What takes a while to begin, such as a process that joins a group, is given up after so long."""
 HEAL_DEADLINE_S: Final = 90.0
+SETTLING_TIMES: Final = 4
+"""How many times what its kind usually needs is added to the deadline: three brokers start one after the other."""
 RECOVERY_DEADLINE_S: Final = 90.0
 LAG_FLOOR_RECORDS: Final = 1_000
 """Up to so many records behind, a group counts as recovered however small its lag was before."""
@@ -172,8 +174,8 @@ class Nemesis:
         self._tend_wound(task)
         age_s = (time.monotonic_ns() - task.since_ns) / 1e9
         if not task.wound.healed():
-            if age_s >= HEAL_DEADLINE_S:
-                self._event("fault-lingers", task, reason=f"it has not healed within {HEAL_DEADLINE_S:g} s")
+            if age_s >= (deadline_s := _heal_deadline_s(task.fault)):
+                self._event("fault-lingers", task, reason=f"it has not healed within {deadline_s:g} s")
                 task.stage = Stage.OVER
             return
         self._bite(task)
@@ -216,3 +218,7 @@ class Nemesis:
         mark = self._site.spec.path / FAULTY
         if open_now != mark.exists():
             mark.touch() if open_now else mark.unlink()
+
+
+def _heal_deadline_s(fault: Fault) -> float:
+    return HEAL_DEADLINE_S + SETTLING_TIMES * KINDS[fault.family][fault.kind].settles_s

@@ -76,7 +76,7 @@ class Worker:
 
     def _join(self) -> GroupConsumer:
         settings = self._settings
-        return GroupConsumer(
+        return settings.open_consumer(
             settings.member(self._service),
             [settings.prefix + topic for topic in self._service.topics],
             on_assign=self._assigned,

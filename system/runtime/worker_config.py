@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from system.kafka import config
+from system.kafka.consumer import GroupConsumer
 from system.kafka.producer import BatchProducer
 from system.runtime.failpoints import Crash, die
 from system.runtime.guarantees import Guarantee
@@ -18,8 +19,8 @@ RECORDS_MAX = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group; `stopping()` ends the waiting for a server that is away. `open_producer`, `open_relay` and `strike` (what
-    a crash is) are pieces that a wrong system replaces.
+    and group; `stopping()` ends the waiting for a server that is away. `open_producer`, `open_consumer`, `open_relay`
+    and `strike` (what a crash is) are pieces that a wrong system replaces.
     """
 
     name: str
@@ -32,6 +33,7 @@ class WorkerConfig:
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
     open_producer: Callable[[config.Properties], BatchProducer] = BatchProducer
+    open_consumer: Callable[..., GroupConsumer] = GroupConsumer
     open_relay: Callable[[str], Relay] = Relay
     strike: Callable[[Callable[[], None]], None] = die
     stopping: Callable[[], bool] = lambda: False

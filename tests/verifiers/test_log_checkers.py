@@ -151,6 +151,17 @@ def test_an_offset_past_the_end_is_ahead(folder: Path) -> None:
     assert "commit-ahead" in found(examine(folder))["commits_follow_processing"]
 
 
+def test_a_new_owner_that_begins_past_what_was_left_to_do_is_ahead(folder: Path) -> None:
+    """Within an epoch it would be a poll that skips; at its beginning only the journals together tell."""
+    path = folder / "journal" / "pay-0.parquet"
+    rows = pq.read_table(path).to_pylist()
+    first = min((row for row in rows if row["partition"] == 2), key=lambda row: row["first_offset"])
+    pq.write_table(pa.Table.from_pylist([row for row in rows if row != first], schema=pq.read_schema(path)), path)
+    assert found(examine(folder)) == {"commits_follow_processing": {"commit-ahead"}}
+    add_event(folder, event="process-exited", process="pay-0", monotonic_ns=10**9, exit_code=-9)
+    assert "commits_follow_processing" not in found(examine(folder))
+
+
 def test_what_is_left_at_quiescence_is_a_matter_of_liveness(folder: Path) -> None:
     change(folder / "offsets.parquet", lambda row: row["phase"] == "quiescent", committed=1)
     judged = examine(folder)
