@@ -54,6 +54,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "broker.rolling": Row("rolling:brokers@2s", duration_s=25, brokers=3),
     "broker.majority": Row("kill:majority@2s~5s", duration_s=12, brokers=3),
     "network.cut": Row("cut:leader@2s~5s", duration_s=14, brokers=3),
+    "network.one-way": Row("cut-from:leader@2s~4s+cut-to:pay-0@8s~4s", duration_s=16, brokers=3),
     "network.flap": Row("flap:transaction-coordinator@2s~5s", duration_s=14, brokers=3),
 }
 
