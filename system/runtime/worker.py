@@ -164,6 +164,7 @@ class Worker:
                 if self._relay is not None:
                     self._relay.keep(flight.outgoing, flight.raws, self._db)
                 flight.times = flight.times._replace(handled_ns=time.monotonic_ns())
+                self._note()
         # SQLSTATE 40P01 and 40001: certainly rolled back.
         except (DeadlockDetected, SerializationFailure, Raced) as error:
             self._observer.event("batch-rolled-back", reason=type(error).__name__)
@@ -174,7 +175,15 @@ class Worker:
             self._doubt()
             return self._reconnected()
         flight.times = flight.times._replace(stored_ns=time.monotonic_ns())
+        self._note()
         return Ended.DONE
+
+    def _note(self) -> None:
+        """Tells of a batch on both sides of its database commit, where no inbox will tell that it was applied: a kill
+        leaves nothing in doubt but a commit that it cuts short.
+        """
+        if not self._settings.guarantee.inbox:
+            self._journal()
 
     def _doubt(self) -> None:
         """What is done again, and the batches behind it, may have been done before."""
@@ -322,11 +331,14 @@ class Worker:
         flight = self._flight
         if not flight.raws:
             return
-        generation = self._consumer.generation()
-        self._observer.batch(self._flight.spans(), flight.times, generation=generation, transaction=flight.transaction)
+        self._journal()
         self._flight = Flight()
         self._doubtful = max(0, self._doubtful - 1)
         self._forget_decided()
+
+    def _journal(self) -> None:
+        flight, generation = self._flight, self._consumer.generation()
+        self._observer.batch(flight.spans(), flight.times, generation=generation, transaction=flight.transaction)
 
     def _forget_decided(self) -> None:
         if self._watermark is not None:
