@@ -87,10 +87,15 @@ def journal_table(frames: Iterable[Frame]) -> pa.Table:
 
 
 def _latest(blocks: Iterable[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
-    """Without those that are followed by another one of the same batch: of what was polled at the same time."""
+    """Without those that are followed by another one of the same batch."""
     for (names, block), (_, following) in pairwise(chain(blocks, [(None, np.empty(0, JOURNAL))])):
-        if not (len(block) and len(following) and block["polled_ns"][0] == following["polled_ns"][0]):
+        if _batch(block) is None or _batch(block) != _batch(following):
             yield names, block
+
+
+def _batch(block: np.ndarray) -> tuple[int, ...] | None:
+    """What tells a batch of a process from its others: when its first records were polled, and which they are."""
+    return tuple(int(block[name][0]) for name in ("polled_ns", "partition", "first_offset")) if len(block) else None
 
 
 def acks_table(frames: Iterable[Frame]) -> pa.Table:
