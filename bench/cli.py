@@ -4,13 +4,10 @@ code.
 
 import secrets
 import shlex
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -21,27 +18,19 @@ from bench.blindness import blindness, print_blindness
 from bench.check import check as check_run
 from bench.check import exit_code
 from bench.cluster import keeper
-from bench.cluster.cache import cache_folder
-from bench.cluster.errors import ServerUnavailable
-from bench.cluster.jars import kafka_jars
-from bench.cluster.private import become_private, refusal
+from bench.cluster.private import enter_private, refusal
 from bench.display import Display
+from bench.endings import USAGE, ending, fail
 from bench.matrix.command import PROFILES as MATRIX_PROFILES
 from bench.matrix.command import MatrixOptions, needs_private_network
 from bench.matrix.command import matrix as run_matrix
 from bench.measure import measure
-from bench.options import Options, UsageError, resolve
+from bench.options import Options, resolve
 from bench.raw import plan as raw_plan
 from bench.raw.command import RawOptions
 from bench.raw.command import raw as run_raw
-from bench.recording.errors import RecordingFailed
-from bench.stages import ReportFailed, report, require_run, run_all
+from bench.stages import report, require_run, run_all
 from bench.summary import print_summary
-from system.kafka.config import BadClientConfig
-from verifiers.recording import BadRecording
-
-USAGE, UNAVAILABLE, BUG, INTERRUPTED = 64, 69, 70, 130
-ENDED = "interrupted; everything that was started has been stopped"
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -122,7 +111,7 @@ def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decora
     """One run of SCENARIO: a run folder, checked and reported."""
     options = Options(**typed)
     if options.needs_private_network():
-        _enter_private_network()
+        _say_refused(enter_private(click.get_current_context().find_root().obj, module="bench.cli"))
     spec = resolve(options)
     console.print(f"seed {spec.seed} · {spec.scenario} · {spec.guarantee} · fault {spec.fault}")
     with Display(console) as display:
@@ -231,6 +220,9 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @click.option(
     "--only", metavar="CELL-PATTERN", help="Only cells of these names, such as 'idempotent.*'.  [default: all]"
 )
+@click.option(
+    "--jobs", type=int, default=1, show_default=True, help="Cells at a time, 1 to 64; not where speed is measured."
+)
 @click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
 @_cluster
 @click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
@@ -243,17 +235,13 @@ def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the dec
     """
     options = MatrixOptions(**typed)
     if needs_private_network(options):
-        _enter_private_network()
+        _say_refused(refusal())
     return run_matrix(options, command=command_line, console=console)
 
 
-def _enter_private_network() -> None:
-    """This command again in a network of its own; where that is refused it goes on here, and its cuts strike nobody."""
-    refused = refusal()
-    if refused is None:
-        kafka_jars(cache_folder())  # Nothing can be fetched from inside.
-        become_private(click.get_current_context().find_root().obj)
-    else:
+def _say_refused(refused: str | None) -> None:
+    """Where no private network can be had the command goes on without, and its cuts strike nobody."""
+    if refused is not None:
         console.print(f"network faults cannot strike: {refused}")
 
 
@@ -263,43 +251,23 @@ def command_line(seed: int) -> str:
     return shlex.join(words if "--seed" in words else [*words, "--seed", str(seed)])
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code of the command; every foreseeable failure is one line on standard error."""
-    # SIGINT too: a shell that starts us in the background has it ignored, and nothing would end on it.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _terminated)
+    typed = list(sys.argv[1:] if argv is None else argv)
+    return ending(lambda: _done(typed))
+
+
+def _done(typed: Sequence[str]) -> int:
     try:
-        typed = list(sys.argv[1:] if argv is None else argv)
-        return int(choreobench(args=typed, standalone_mode=False, obj=typed) or 0)
+        return int(choreobench(args=list(typed), standalone_mode=False, obj=typed) or 0)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.NoSuchCommand as error:
-        return _fail(f"no command {error.command_name!r}; legal: {', '.join(choreobench.commands)}", USAGE)
+        return fail(f"no command {error.command_name!r}; legal: {', '.join(choreobench.commands)}", USAGE)
     except click.ClickException as error:
-        return _fail(f"{error.format_message()} See --help.", USAGE)
-    except (UsageError, BadClientConfig, BadRecording) as error:
-        return _fail(str(error), USAGE)
-    except (ServerUnavailable, RecordingFailed) as error:
-        return _fail(str(error), UNAVAILABLE)
-    except ReportFailed as error:
-        return _fail(str(error), 2)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail(ENDED, INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - a bug of ours; Python's own exit code for it would read as a safety violation
-        # Python calls it a SystemError when an interruption came while an extension was in the middle of a call.
-        if isinstance(error, SystemError) and isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
-            return _fail(ENDED, INTERRUPTED)
-        traceback.print_exc()
-        return BUG
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"choreobench: {' '.join(message.split())}", file=sys.stderr)
-    return code
+        return fail(f"{error.format_message()} See --help.", USAGE)
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
 if __name__ == "__main__":

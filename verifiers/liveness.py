@@ -156,7 +156,8 @@ def _is_level(samples: Sequence[tuple[int, int]], window: Window, deadline_ns: i
 
 
 def sagas_of_a_fault_end(recording: Recording) -> Finding:
-    """Every saga that was begun while a fault lasted has ended within the drain's deadline after the fault had healed.
+    """Every saga that was under way while a fault lasted has ended within the drain's deadline after the fault had
+    healed: one that was begun in it, or before it and had not ended. Some faults last for a moment only.
 
     One that its own driver did not outlive has nobody to tell, and is not asked about.
     """
@@ -167,13 +168,13 @@ def sagas_of_a_fault_end(recording: Recording) -> Finding:
     alive_ns = _last_life_ns(recording)
     examined, anomalies = 0, []
     for window in merged(windows, within_ns=deadline_ns):
-        begun = f"{CHECKOUTS} AND sent_ns BETWEEN {window.begin_ns} AND {window.end_ns}"
-        examined += recording.number(f"SELECT count(*) FROM operations WHERE {begun}")
+        met = f"{CHECKOUTS} AND sent_ns <= {window.end_ns} AND (completed_ns = 0 OR completed_ns >= {window.begin_ns})"
+        examined += recording.number(f"SELECT count(*) FROM operations WHERE {met}")
         late = f"(completed_ns > {window.end_ns + deadline_ns} OR (completed_ns = 0 AND sent_ns >= {alive_ns}))"
-        rows = recording.rows(f"SELECT operation, entity, completed_ns FROM operations WHERE {begun} AND {late}")
+        rows = recording.rows(f"SELECT operation, entity, completed_ns FROM operations WHERE {met} AND {late}")
         anomalies += list(_late(rows, window))
     if not examined:
-        return Finding({"sagas": 0}, unknown="no saga was begun while a fault lasted")
+        return Finding({"sagas": 0}, unknown="no saga was under way while a fault lasted")
     return found({"sagas": examined}, anomalies)
 
 

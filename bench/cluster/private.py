@@ -12,6 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from bench.cluster.cache import cache_folder
+from bench.cluster.jars import kafka_jars
+
 MARK: Final = "CHOREOBENCH_PRIVATE_NETWORK"
 """In the environment of a command that is inside."""
 
@@ -48,12 +51,23 @@ def refusal() -> str | None:
     return None if tried.returncode == 0 else f"no network namespaces for this user: {' '.join(said[-1:])}"
 
 
-def become_private(argv: Sequence[str]) -> None:
-    """Replaces this process by `choreobench ARGV` inside; returns only where it is inside already."""
+def enter_private(argv: Sequence[str], *, module: str) -> str | None:
+    """Replaces this process by `python -m MODULE ARGV` inside. Returns where it is inside already (None), or where it
+    may not: why, in one line; it goes on outside then. Raises `ServerUnavailable`.
+    """
+    refused = refusal()
+    if refused is None:
+        kafka_jars(cache_folder())  # Nothing can be fetched from inside.
+        become_private(argv, module=module)
+    return refused
+
+
+def become_private(argv: Sequence[str], *, module: str) -> None:
+    """Replaces this process by `python -m MODULE ARGV` inside; returns only where it is inside already."""
     if is_private():
         return
     script = f'{PREPARE} && exec "$@"'
-    inner = [sys.executable, "-m", "bench.cli", *argv]
+    inner = [sys.executable, "-m", module, *argv]
     sys.stdout.flush()
     sys.stderr.flush()
     command = [*_unshare(), "sh", "-c", script, "sh", *inner]

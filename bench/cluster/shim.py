@@ -20,11 +20,16 @@ def become(parent: int, death_signal: int, uid: int, gid: int, argv: list[str]) 
         os.setgid(gid)
     if uid >= 0:
         os.setuid(uid)
+    die_with(parent, death_signal)
+    os.execv(argv[0], argv)
+
+
+def die_with(parent: int, death_signal: int) -> None:
+    """Has this process signalled when the thread that started it ends. Raises `OSError` where it has ended already."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         raise OSError("the parent is gone already")
-    os.execv(argv[0], argv)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -16,26 +15,31 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
+from bench.cluster.cache import cache_folder
 from bench.cluster.endpoints import Wanted, read_client_config
+from bench.cluster.jars import kafka_jars
 from bench.matrix import crash, document, fault, guarantee, kill, rebalance
+from bench.matrix.asked import Asked
 from bench.matrix.cells import Cell, Claim, Result
+from bench.matrix.children import Child, Children
 from bench.matrix.meter import Meter
 from bench.matrix.servers import Shared
 from bench.matrix.sweep import Results, results, sweep
 from bench.matrix.table import print_document
-from bench.matrix.trial import RUNS, damaged, ran
-from bench.options import UsageError, new_folder, one_of
+from bench.matrix.trial import RUNS
+from bench.options import Options, UsageError, new_folder, one_of
 from bench.scenario import Scenario, scenarios
 from bench.stages import ReportFailed
 
 PROFILES: Final = ("smoke", "standard", "full")
 PAGE: Final = "report.html"
+JOBS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One of the matrices: its cells, and what is said of their results. `starts_servers`: it hurts them, so they must
-    be its own.
+    be its own. `measures_speed`: cells beside each other would spoil its figures.
     """
 
     cells: Callable[..., list[Cell]]
@@ -44,6 +48,7 @@ class Kind:
     summary: Callable[..., Mapping[str, Any]]
     shares_servers: bool = True
     starts_servers: bool = False
+    measures_speed: bool = False
 
 
 def _as_it_is(result: Result, _scenario: Scenario) -> Result:
@@ -52,10 +57,12 @@ def _as_it_is(result: Result, _scenario: Scenario) -> Result:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "crash": Kind(crash.cells, _as_it_is, crash.claims, crash.summary),
-    "guarantee": Kind(guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False),
+    "guarantee": Kind(
+        guarantee.cells, _as_it_is, guarantee.claims, guarantee.summary, shares_servers=False, measures_speed=True
+    ),
     "fault": Kind(fault.cells, _as_it_is, fault.claims, fault.summary, shares_servers=False, starts_servers=True),
     "kill": Kind(kill.cells, kill.judged, kill.claims, kill.summary),
-    "rebalance": Kind(rebalance.cells, _as_it_is, rebalance.claims, rebalance.summary),
+    "rebalance": Kind(rebalance.cells, _as_it_is, rebalance.claims, rebalance.summary, measures_speed=True),
 }
 
 
@@ -68,6 +75,7 @@ class MatrixOptions:
     profile: str = "standard"
     seed: int | None = None
     only: str | None = None
+    jobs: int = 1
     out: Path = Path("runs")
     bootstrap_servers: str | None = None
     client_config: Path | None = None
@@ -108,11 +116,19 @@ def matrix(options: MatrixOptions, *, command: Callable[[int], str], console: Co
         + (f", {there} of them there already: goes on in {planned.folder}" if there else "")
     )
     _write(planned, results(planned.folder, planned.cells))
+    if options.bootstrap_servers is None:
+        kafka_jars(cache_folder())  # Here, and not only in the cells, so that the progress of a first download is seen.
     with ExitStack() as stack:
         meter = stack.enter_context(Meter(console, planned=len(planned.cells), done=there))
         shared = stack.enter_context(Shared(planned.wanted, logs=planned.folder / "logs"))
-        attempt = partial(_attempt, planned, shared, meter)
-        sweep(planned.folder, planned.cells, attempt, ended=partial(_write, planned))
+        children = stack.enter_context(Children(planned.folder))
+        begin = partial(_begin, planned, shared, children, meter)
+
+        def ended(result: Result, known: Results) -> None:
+            meter.ended(result)
+            _write(planned, known)
+
+        sweep(planned.folder, planned.cells, begin, jobs=options.jobs, ended=ended)
     content = orjson.loads((planned.folder / document.FILE).read_bytes())
     page = render(planned.folder)
     print_document(console, content)
@@ -138,6 +154,7 @@ def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
     wanted = options.wanted()
     if kind.starts_servers and (wanted.bootstrap is not None or wanted.dsn is not None):
         raise UsageError(f"matrix {options.kind} hurts its servers; legal: without --bootstrap-servers and --dsn")
+    _check_jobs(options, kind)
     seed = secrets.randbelow(2**31 - 1000) if options.seed is None else options.seed
     head = document.heading(
         kind=options.kind, scenario=scenario.name, profile=options.profile, seed=seed, only=options.only
@@ -153,6 +170,13 @@ def _planned(options: MatrixOptions, command: Callable[[int], str]) -> Sweep:
     return Sweep(
         kind=kind, scenario=scenario, head=head, cells=cells, folder=folder, command=command(seed), wanted=wanted
     )
+
+
+def _check_jobs(options: MatrixOptions, kind: Kind) -> None:
+    legal = 1 if kind.measures_speed else JOBS_MAX
+    if not 1 <= options.jobs <= legal:
+        why = ", as cells beside each other would spoil its figures" if kind.measures_speed else f" to {JOBS_MAX}"
+        raise UsageError(f"--jobs {options.jobs} of matrix {options.kind}: legal: 1{why}")
 
 
 def _chosen(cells: Sequence[Cell], only: str | None) -> list[Cell]:
@@ -172,23 +196,29 @@ def _tidy(planned: Sweep) -> None:
             shutil.rmtree(path)
 
 
-def _attempt(planned: Sweep, shared: Shared, meter: Meter, cell: Cell, known: Results) -> Result:
-    meter.began(cell)
-    began = time.monotonic()
-    result = planned.kind.judged(_tried(planned, shared, cell, known), planned.scenario)
-    result = {**result, "took_s": round(time.monotonic() - began, 1)}
-    meter.ended(result)
-    return result
-
-
-def _tried(planned: Sweep, shared: Shared, cell: Cell, known: Results) -> Result:
+def _begin(
+    planned: Sweep, shared: Shared, children: Children, meter: Meter, cell: Cell, known: Results
+) -> Child | None:
+    """Has a cell tried; None: its servers are not to be had before those that are being tried have ended."""
+    asked = Asked(cell=cell, scenario=planned.scenario.name, folder=planned.folder, bases=_bases(planned, cell, known))
     if cell.options is not None:
-        wanted = shared.next() if planned.kind.shares_servers else planned.wanted
-        return ran(cell, cell.options, wanted, folder=planned.folder)
-    assert cell.corruption is not None
-    corruption = kill.corruption_of(planned.scenario, cell.corruption)
-    bases = [planned.folder / known[name]["run"] for name in cell.bases if known[name]["fate"] == "clean"]
-    return damaged(cell, corruption, bases, folder=planned.folder)
+        wanted = shared.next(idle=not children.running) if planned.kind.shares_servers else planned.wanted
+        if wanted is None:
+            return None
+        asked = replace(asked, cell=replace(cell, options=_on(wanted, cell.options)))
+    child = children.begin(asked, lambda found: planned.kind.judged(found, planned.scenario))
+    meter.began(cell)
+    return child
+
+
+def _on(wanted: Wanted, options: Options) -> Options:
+    bootstrap, config, dsn = wanted.bootstrap, wanted.client_config, wanted.dsn
+    return replace(options, bootstrap_servers=bootstrap, client_config=config, dsn=dsn)
+
+
+def _bases(planned: Sweep, cell: Cell, known: Results) -> list[Path]:
+    """The clean runs that it may damage."""
+    return [planned.folder / known[name]["run"] for name in cell.bases if known[name]["fate"] == "clean"]
 
 
 def _write(planned: Sweep, known: Results) -> None:

@@ -18,6 +18,8 @@ from bench.scenario import Scenario
 REWIND: Final = "postgres.rewind"
 RATE: Final = 300
 DURATION_S: Final = 8.0
+JOINING_S: Final = 18.0
+"""Where a fault begins with a process that starts and joins, which takes 10 s where several cells go on at a time."""
 SEEDS: Final = 5
 """Of the full profile."""
 SMOKE: Final = (("idempotent", "kill"), ("transactional", "pause"), ("idempotent", "postgres.kill"))
@@ -37,10 +39,10 @@ ROWS: Final[Mapping[str, Row]] = {
     "pause": Row("pause:pay-0@1s+pause:stock-0@1.5s+pause:owner@2s", duration_s=12),
     "restart": Row("restart:pay@1s+restart:stock-0@2s+restart:owner@3s"),
     "rolling": Row("rolling:pay@1s+rolling:order@2s"),
-    "out": Row("out:pay@1s~3s+out:order@1s~4s", duration_s=10),
+    "out": Row("out:pay@1s~3s+out:order@1s~4s", duration_s=JOINING_S),
     "in": Row("in:stock@1s~4s+in:order@2s~4s"),
     "slow": Row("slow:order@1s~4s+slow:pay-0@2s~4s"),
-    "twin": Row("twin:pay@1s~3s+twin:order@1s~3s", duration_s=10),
+    "twin": Row("twin:pay@1s~3s+twin:order@1s~3s", duration_s=JOINING_S),
     "poison": Row("poison:pay@1s+poison:stock@2s+poison:order@3s"),
     "driver": Row("pause:driver@1s~2s+kill:driver@5s"),
     "postgres.kill": Row("kill:postgres@1s+kill:postgres@5s~2s", duration_s=10),
@@ -54,6 +56,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "broker.rolling": Row("rolling:brokers@2s", duration_s=25, brokers=3),
     "broker.majority": Row("kill:majority@2s~5s", duration_s=12, brokers=3),
     "network.cut": Row("cut:leader@2s~5s", duration_s=14, brokers=3),
+    "network.one-way": Row("cut-from:leader@2s~4s+cut-to:pay-0@8s~4s", duration_s=16, brokers=3),
     "network.flap": Row("flap:transaction-coordinator@2s~5s", duration_s=14, brokers=3),
 }
 

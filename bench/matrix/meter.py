@@ -17,6 +17,7 @@ class Meter:
         self._console = console
         self._planned = planned
         self._done = done
+        self._running: list[str] = []
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=planned, completed=done)
@@ -32,12 +33,17 @@ class Meter:
 
     def began(self, cell: Cell) -> None:
         """A cell is being tried."""
-        self._bar.update(self._task, description=cell.name)
+        self._running.append(cell.name)
+        self._show()
+
+    def _show(self) -> None:
+        self._bar.update(self._task, completed=self._done, description=", ".join(self._running))
 
     def ended(self, result: Result) -> None:
         """A cell has its result; its line stays."""
         self._done += 1
-        self._bar.update(self._task, completed=self._done)
+        self._running.remove(str(result["name"]))
+        self._show()
         word = str(result.get("fate", result["verdict"]))
         style = STYLES.get(word, "")
         number = rf"\[{self._done}/{self._planned}]"

@@ -4,7 +4,7 @@ The report of a run closes the window of a fault with the next one, whoever it s
 run on purpose, so that the window of a crash is open until the same process dies again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,18 @@ def _fault(row: Crash, happened: Sequence[Crash]) -> Crash:
     """The same of a fault of the nemesis, by its own events: healed, and the groups' lag as before it."""
     ends = {one["event"]: int(one["monotonic_ns"]) for one in happened if one.get("fault") == row["fault"]}
     since = {event: (at - int(row["monotonic_ns"])) / 1e6 for event, at in ends.items()}
-    held = row["hit"].get("partitions", {}).values()
     return {
         "failpoint": row["fault"],
         "process": ", ".join(row["hit"].get("processes", ())),
         "ready_ms": since.get("fault-healed"),
         "recovery_ms": since.get("fault-recovered"),
-        "partitions": sum(len(numbers) for topics in held for numbers in topics.values()),
+        "partitions": _held(row["hit"].get("partitions", {})),
     }
+
+
+def _held(partitions: Mapping[str, Any] | Sequence[int]) -> int:
+    """How many partitions: of a broker they stand by topic, of workers by process and topic."""
+    return sum(map(_held, partitions.values())) if isinstance(partitions, Mapping) else len(partitions)
 
 
 def _crash(run_folder: Path, row: Crash, happened: Sequence[Crash], struck: Sequence[Crash]) -> Crash:

@@ -34,11 +34,14 @@ class Shared:
     ) -> None:
         self._stack.close()
 
-    def next(self) -> Wanted:
-        """The servers for one more cell. Raises `ServerUnavailable` where they cannot be had or have died."""
+    def next(self, *, idle: bool) -> Wanted | None:
+        """The servers for one more cell; None: not before they are `idle`, as the next ones are due. Raises
+        `ServerUnavailable` where they cannot be had or have died."""
         if self._endpoints is not None and (dead := self._endpoints.dead()):
             raise ServerUnavailable("; ".join(dead))
         if self._endpoints is not None and self._endpoints.owned and self._served >= CELLS_A_CLUSTER:
+            if not idle:
+                return None
             self._stack.close()
             self._endpoints = None
         if self._endpoints is None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from rich.console import Console
 
 from bench.check import Verdicts, examine, exit_codes
-from bench.cluster.endpoints import Wanted
 from bench.corrupt import Corruption, Unfit, corrupted
 from bench.display import Display
 from bench.matrix.cells import Cell, Result, repeating
@@ -24,15 +23,9 @@ GATES: Final = ("safety", "liveness", "measurement")
 FIGURES: Final = ("completed_per_s", "offered_per_s", "response_latency_ms", "cost_per_saga")
 
 
-def ran(cell: Cell, options: Options, wanted: Wanted, *, folder: Path) -> Result:
+def ran(cell: Cell, options: Options, *, folder: Path) -> Result:
     """Runs a cell into `folder`/runs. A run that is interrupted leaves nothing. Raises `ServerUnavailable`."""
-    typed = replace(
-        options,
-        out=folder / RUNS,
-        bootstrap_servers=wanted.bootstrap,
-        client_config=wanted.client_config,
-        dsn=wanted.dsn,
-    )
+    typed = replace(options, out=folder / RUNS)
     spec = resolve(typed)
     try:
         with Display(Console(quiet=True)) as silent:
@@ -68,9 +61,9 @@ def of_run(cell: Cell, run_folder: Path, verdicts: Verdicts, *, folder: Path) ->
     }
 
 
-def damaged(cell: Cell, corruption: Corruption, bases: Sequence[Path], *, folder: Path) -> Result:
-    """Damages a copy of the first of `bases` that has what can be damaged, and has it judged; the copy is removed."""
-    copy, reason = folder / "copy", "no recording to be damaged"
+def damaged(cell: Cell, corruption: Corruption, bases: Sequence[Path], *, copy: Path) -> Result:
+    """Damages a `copy` of the first of `bases` that has what can be damaged, and has it judged; the copy is removed."""
+    reason = "no recording to be damaged"
     for base in bases:
         shutil.rmtree(copy, ignore_errors=True)
         try:

@@ -6,7 +6,8 @@ kept.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,12 +70,12 @@ def convert(folder: Path) -> Converted:
 
 
 def journal_table(frames: Iterable[Frame]) -> pa.Table:
-    """The journal rows of one process in the order of writing."""
+    """The journal rows of one process in the order of writing. Of a batch that was told of again as it went on, what
+    was told last."""
     blocks: list[np.ndarray] = []
     topics: list[str | None] = []
     transactions: list[str | None] = []
-    for names, content in frames:
-        block = np.frombuffer(content, JOURNAL)
+    for names, block in _latest((names, np.frombuffer(content, JOURNAL)) for names, content in frames):
         blocks.append(block)
         topics.extend(names[number] for number in block["topic"].tolist())
         transactions.append(names[0])
@@ -83,6 +84,18 @@ def journal_table(frames: Iterable[Frame]) -> pa.Table:
     columns["topic"] = repeated_text(topics, [1] * len(topics))
     columns["transaction"] = repeated_text(transactions, [len(block) for block in blocks])
     return pa.table({name: columns[name] for name in JOURNAL_SCHEMA.names}, schema=JOURNAL_SCHEMA)
+
+
+def _latest(blocks: Iterable[tuple[Any, np.ndarray]]) -> Iterator[tuple[Any, np.ndarray]]:
+    """Without those that are followed by another one of the same batch."""
+    for (names, block), (_, following) in pairwise(chain(blocks, [(None, np.empty(0, JOURNAL))])):
+        if _batch(block) is None or _batch(block) != _batch(following):
+            yield names, block
+
+
+def _batch(block: np.ndarray) -> tuple[int, ...] | None:
+    """What tells a batch of a process from its others: when its first records were polled, and which they are."""
+    return tuple(int(block[name][0]) for name in ("polled_ns", "partition", "first_offset")) if len(block) else None
 
 
 def acks_table(frames: Iterable[Frame]) -> pa.Table:

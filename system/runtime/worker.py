@@ -14,6 +14,7 @@ from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from system.kafka.batch import Batch
 from system.kafka.consumer import CommitRefused, GroupConsumer
+from system.runtime.absence import Absence
 from system.runtime.effects import apply_always, apply_once
 from system.runtime.failpoints import Failpoints
 from system.runtime.flight import Flight, taken
@@ -59,6 +60,7 @@ class Worker:
         )
         self._rebuilt = False
         self._doubtful = DOUBTFUL_BATCHES
+        self._absence = Absence(settings.session_timeout_ms / 1e3, time.monotonic())
         self._committed_s = 0.0
         self._failpoints.passed("after-connect")
         self._consumer = self._join()
@@ -123,7 +125,7 @@ class Worker:
         refused.
         """
         self._forget_decided()
-        if self._watermark is not None and self._watermark.has_news() and self._is_level():
+        if self._watermark is not None and self._watermark.has_news() and self._may_publish():
             if self._transactions is not None:
                 return self._publish_in_a_transaction()
             self._watermark.publish(self._producer)
@@ -135,9 +137,11 @@ class Worker:
             self._observer.event("commit-refused", reason=str(error))
         return Ended.EMPTY
 
-    def _is_level(self) -> bool:
-        """No reply waits in the outbox that an L could overtake."""
-        return self._relay is None or self._relay.is_level
+    def _may_publish(self) -> bool:
+        """No reply waits in the outbox that an L could overtake, and no new owner of its partition is left unheard of
+        whose L it could undo.
+        """
+        return (self._relay is None or self._relay.is_level) and self._absence.is_doubtless(time.monotonic())
 
     def _publish_in_a_transaction(self) -> Ended:
         """EMPTY, or FAILED where the producer was fenced; what was aborted is published at the next occasion."""
@@ -164,6 +168,7 @@ class Worker:
                 if self._relay is not None:
                     self._relay.keep(flight.outgoing, flight.raws, self._db)
                 flight.times = flight.times._replace(handled_ns=time.monotonic_ns())
+                self._note()
         # SQLSTATE 40P01 and 40001: certainly rolled back.
         except (DeadlockDetected, SerializationFailure, Raced) as error:
             self._observer.event("batch-rolled-back", reason=type(error).__name__)
@@ -174,7 +179,15 @@ class Worker:
             self._doubt()
             return self._reconnected()
         flight.times = flight.times._replace(stored_ns=time.monotonic_ns())
+        self._note()
         return Ended.DONE
+
+    def _note(self) -> None:
+        """Tells of a batch on both sides of its database commit, where no inbox will tell that it was applied: a kill
+        leaves nothing in doubt but a commit that it cuts short.
+        """
+        if not self._settings.guarantee.inbox:
+            self._journal()
 
     def _doubt(self) -> None:
         """What is done again, and the batches behind it, may have been done before."""
@@ -242,7 +255,7 @@ class Worker:
     def _produce(self) -> Ended:
         flight = self._flight
         self._outbound.send(flight.outgoing, flight.taken_letters())
-        if self._transactions is not None and self._watermark is not None:
+        if self._transactions is not None and self._watermark is not None and self._may_publish():
             # Of the batches before this one, which are visible; it becomes visible with this one.
             self._watermark.publish_if_due(self._producer)
         ended = self._outbound.acknowledged()
@@ -253,7 +266,7 @@ class Worker:
             self._relay.acknowledged()
         if self._transactions is None:
             self._finish_batch()
-            if self._watermark is not None and self._is_level():
+            if self._watermark is not None and self._may_publish():
                 self._watermark.publish_if_due(self._producer)
         return Ended.DONE
 
@@ -322,14 +335,18 @@ class Worker:
         flight = self._flight
         if not flight.raws:
             return
-        generation = self._consumer.generation()
-        self._observer.batch(self._flight.spans(), flight.times, generation=generation, transaction=flight.transaction)
+        self._journal()
         self._flight = Flight()
         self._doubtful = max(0, self._doubtful - 1)
         self._forget_decided()
 
+    def _journal(self) -> None:
+        flight, generation = self._flight, self._consumer.generation()
+        self._observer.batch(flight.spans(), flight.times, generation=generation, transaction=flight.transaction)
+
     def _forget_decided(self) -> None:
-        if self._watermark is not None:
+        # What a new owner has decided would pass for this one's.
+        if self._watermark is not None and self._absence.is_doubtless(time.monotonic()):
             # Where the connection broke, the next batch finds out and opens another.
             with suppress(psycopg.OperationalError, psycopg.InternalError):
                 self._watermark.forget_decided(self._db)

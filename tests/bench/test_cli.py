@@ -87,6 +87,13 @@ from bench.waiting import wait_until
         (["matrix", "crash", "nosuch"], "nosuch", "checkout"),
         (["matrix", "kill", "--profile", "huge"], "'huge'", "smoke, standard, full"),
         (["matrix", "kill", "--only", "nope*"], "nope*", "recording.credit-changed"),
+        (["matrix", "crash", "--jobs", "65"], "--jobs 65", "1 to 64"),
+        (["matrix", "fault", "--jobs", "0"], "--jobs 0", "1 to 64"),
+        (
+            ["matrix", "guarantee", "--jobs", "2"],
+            "--jobs 2 of matrix guarantee",
+            "legal: 1, as cells beside each other",
+        ),
         (["matrix", "crash", "--client-config", "x"], "--client-config", "--bootstrap-servers"),
         (["check", "/none"], "/none", "run folder"),
         (["report", "/none"], "/none", "run folder"),

@@ -161,9 +161,19 @@ def test_a_saga_of_a_fault_ends_soon_after_it(folder: Path) -> None:
     assert finding(folder, sagas_of_a_fault_end).counts == {"incomplete-saga": 1}
 
 
-def test_a_fault_in_which_no_saga_began_says_nothing(folder: Path) -> None:
+def test_a_fault_of_a_moment_is_met_by_the_sagas_that_had_begun_and_not_ended(folder: Path) -> None:
+    row = change(folder / "operations.parquet", lambda row: row["kind"] == "checkout" and row["completed_ns"] > 0)
+    assert row["sent_ns"] + 1 < row["completed_ns"]
+    strike(folder, "rewind:postgres@1s", row["sent_ns"] + 1, row["sent_ns"] + 1)
+    assert finding(folder, sagas_of_a_fault_end).examined["sagas"] >= 1
+    assert not finding(folder, sagas_of_a_fault_end).counts
+    change(folder / "operations.parquet", lambda other: other["operation"] == row["operation"], completed_ns=0)
+    assert finding(folder, sagas_of_a_fault_end).counts == {"incomplete-saga": 1}
+
+
+def test_a_fault_that_no_saga_met_says_nothing(folder: Path) -> None:
     strike(folder, "pause:pay@1s", 1, 2)
-    assert finding(folder, sagas_of_a_fault_end).unknown == "no saga was begun while a fault lasted"
+    assert finding(folder, sagas_of_a_fault_end).unknown == "no saga was under way while a fault lasted"
 
 
 def test_a_lag_that_stays_is_told_from_one_that_was_gone_in_time(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A crash is felt until every partition of its service has a new commit, whoever else dies meanwhile."""
 
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -46,3 +47,23 @@ def test_the_window_of_a_crash_ends_with_the_next_death_of_the_same_process(run_
     assert (second["ready_ms"], second["recovery_ms"], second["partitions"]) == (200, 500, 2)
     assert (stock["ready_ms"], stock["recovery_ms"]) == (None, None)
     assert driver["recovery_ms"] == 350
+
+
+@pytest.mark.parametrize(
+    ("partitions", "held"),
+    [
+        ({"pay-0": {"Pay-topic": [0, 1]}, "pay-1": {"Pay-topic": [2]}}, 3),
+        ({"Pay-topic": [0, 2], "Stock-topic": [1]}, 3),
+        ({}, 0),
+    ],
+)
+def test_a_fault_is_timed_by_its_own_events_whether_it_struck_workers_or_brokers(
+    partitions: dict[str, Any], held: int, tmp_path: Path
+) -> None:
+    hit = {"processes": ["a", "b"], "partitions": partitions}
+    ends = [("fault-struck", 100), ("fault-healed", 300), ("fault-recovered", 450)]
+    lines = [{"event": event, "fault": "f", "monotonic_ns": at * MS, "wall_ms": at, "hit": hit} for event, at in ends]
+    (tmp_path / "events.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    assert recoveries(tmp_path) == [
+        {"failpoint": "f", "process": "a, b", "ready_ms": 200, "recovery_ms": 350, "partitions": held}
+    ]

@@ -1,5 +1,6 @@
 """A sweep goes on where it ended: what is on disk is not tried again, and what was interrupted is."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -16,32 +17,92 @@ CELLS = [Cell(name=name, row=name, column="c") for name in ("a", "b", "c")]
 HEAD = Heading(kind="crash", scenario="checkout", profile="smoke", seed=3, only=None, commit="c0ffee", dirty=False)
 
 
+@dataclass
+class Trial:
+    """An attempt that ends when it is asked for the `asks`-th time."""
+
+    cell: Cell
+    found: Result
+    asks: int = 1
+
+    def result(self) -> Result | None:
+        self.asks -= 1
+        return None if self.asks else self.found
+
+
+def ignore(_result: Result, _known: Results) -> None:
+    pass
+
+
 def test_an_interrupted_sweep_keeps_what_ended_and_tries_only_the_rest(tmp_path: Path) -> None:
     tried: list[str] = []
 
-    def attempt(cell: Cell, _known: Results) -> Result:
+    def begin(cell: Cell, _known: Results) -> Trial:
         tried.append(cell.name)
         if len(tried) == 2:
             raise KeyboardInterrupt
-        return {"name": cell.name, "try": len(tried)}
+        return Trial(cell, {"name": cell.name, "try": len(tried)})
 
     with pytest.raises(KeyboardInterrupt):
-        sweep(tmp_path, CELLS, attempt, ended=lambda _: None)
+        sweep(tmp_path, CELLS, begin, jobs=1, ended=ignore)
     assert list(results(tmp_path, CELLS)) == ["a"]
-    found = sweep(tmp_path, CELLS, attempt, ended=lambda _: None)
+    found = sweep(tmp_path, CELLS, begin, jobs=1, ended=ignore)
     assert tried == ["a", "b", "b", "c"]
     assert {name: one["try"] for name, one in found.items()} == {"a": 1, "b": 3, "c": 4}
 
 
 def test_a_cell_sees_the_results_before_it_and_each_end_is_told(tmp_path: Path) -> None:
-    told: list[list[str]] = []
+    told: list[tuple[str, list[str]]] = []
 
-    def attempt(cell: Cell, known: Results) -> Result:
-        return {"name": cell.name, "before": list(known)}
+    def begin(cell: Cell, known: Results) -> Trial:
+        return Trial(cell, {"name": cell.name, "before": list(known)})
 
-    found = sweep(tmp_path, CELLS, attempt, ended=lambda known: told.append(list(known)))
+    def ended(result: Result, known: Results) -> None:
+        told.append((result["name"], list(known)))
+
+    found = sweep(tmp_path, CELLS, begin, jobs=1, ended=ended)
     assert found["c"]["before"] == ["a", "b"]
-    assert told == [["a"], ["a", "b"], ["a", "b", "c"]]
+    assert told == [("a", ["a"]), ("b", ["a", "b"]), ("c", ["a", "b", "c"])]
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (64, 3)])
+def test_so_many_cells_are_tried_at_a_time_and_no_more(jobs: int, most: int, tmp_path: Path) -> None:
+    ended: list[str] = []
+    begun: list[str] = []
+    open_at_once: list[int] = []
+
+    def begin(cell: Cell, _known: Results) -> Trial:
+        begun.append(cell.name)
+        open_at_once.append(len(begun) - len(ended))
+        return Trial(cell, {"name": cell.name}, asks=1 if cell.name == "b" else 2)
+
+    sweep(tmp_path, CELLS, begin, jobs=jobs, ended=lambda result, _: ended.append(result["name"]))
+    assert begun == ["a", "b", "c"]
+    assert sorted(ended) == ["a", "b", "c"]
+    assert max(open_at_once) == most
+
+
+def test_a_cell_waits_for_those_that_it_rests_on_and_others_go_before_it(tmp_path: Path) -> None:
+    cells = [CELLS[0], replace(CELLS[1], bases=("a",)), CELLS[2]]
+    seen: dict[str, list[str]] = {}
+
+    def begin(cell: Cell, known: Results) -> Trial:
+        seen[cell.name] = list(known)
+        return Trial(cell, {"name": cell.name}, asks=1 if cell.name == "c" else 2)
+
+    sweep(tmp_path, cells, begin, jobs=2, ended=ignore)
+    assert seen == {"a": [], "c": [], "b": ["c", "a"]}
+
+
+def test_a_cell_that_cannot_begin_yet_is_asked_again_when_another_has_ended(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def begin(cell: Cell, known: Results) -> Trial | None:
+        asked.append(cell.name)
+        return None if cell.name == "b" and "a" not in known else Trial(cell, {"name": cell.name})
+
+    sweep(tmp_path, CELLS, begin, jobs=3, ended=ignore)
+    assert asked == ["a", "b", "b", "c"]
 
 
 def test_a_result_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_without_a_private_network_nothing_is_cut_and_the_reason_is_told() -> No
 def test_who_is_inside_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MARK, "1")
     monkeypatch.setattr("os.execvpe", lambda *_: pytest.fail("it went in again"))
-    become_private(["run", "checkout"])
+    become_private(["run", "checkout"], module="bench.cli")
     assert is_private()
     assert refusal() is None
 

@@ -95,6 +95,19 @@ def test_events_of_all_processes_are_merged_by_monotonic_time(tmp_path: Path) ->
     assert events[0]["monotonic_ns"] <= events[1]["monotonic_ns"] <= events[2]["monotonic_ns"]
 
 
+def test_of_a_batch_that_is_told_of_as_it_goes_on_the_last_word_counts(tmp_path: Path) -> None:
+    observer = FileObserver(tmp_path, "pay-0")
+    spans = [Span("t", 0, 5, 9, 5), Span("t", 1, 2, 2, 1)]
+    for times in (Times(1, 2), Times(1, 2, 3), Times(1, 2, 3, 4, 5), Times(6, 7)):
+        observer.batch(spans, times, generation=1, transaction=None)
+    observer.close()
+    convert(tmp_path)
+    rows = pq.read_table(tmp_path / "journal" / "pay-0.parquet")
+    assert rows["stored_ns"].to_pylist() == [3, 3, 0, 0]
+    assert rows["committed_ns"].to_pylist() == [5, 5, 0, 0]
+    assert rows["first_offset"].to_pylist() == [5, 2, 5, 2]
+
+
 def test_torn_ends_are_left_out_and_counted(tmp_path: Path) -> None:
     observer = FileObserver(tmp_path, "pay-0")
     for offset in range(3):

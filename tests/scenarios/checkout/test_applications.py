@@ -117,3 +117,27 @@ def test_a_compensation_applied_twice_gives_the_money_back_twice(folder: Path) -
     assert entities(judged, "double-compensation") == {cans[0]["key"].decode()}
     assert kinds(judged, "credit_is_conserved") == {"explained-difference": 2}
     assert judged.verdict is Verdict.VALID
+
+
+@pytest.mark.parametrize("was_committed", [False, True])
+def test_a_commit_that_a_kill_cut_short_may_have_been_and_its_credit_is_explained_either_way(
+    folder: Path, was_committed: bool
+) -> None:
+    crashed(folder)
+    span = again(folder, "pay-0")
+    change(
+        folder / "journal" / "pay-0.parquet",
+        lambda row: row["polled_ns"] < 2_000_000_000 and row["first_offset"] == span["first_offset"],
+        stored_ns=0,
+        produced_ns=0,
+        committed_ns=0,
+    )
+    _, amount, user = orjson.loads(paid_in(folder, span)["value"])
+    if was_committed:
+        users = folder / "tables" / "pay.users.parquet"
+        credit = change(users, lambda row: row["user_id"] == user)["credit"]
+        change(users, lambda row: row["user_id"] == user, credit=credit - amount)
+    judged = examine(folder)
+    assert kinds(judged, "requests_are_applied_once") == {}
+    assert set(kinds(judged, "credit_is_conserved")) == ({"explained-difference"} if was_committed else set())
+    assert judged.verdict is Verdict.VALID

@@ -4,7 +4,8 @@ done again, once.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -18,7 +19,7 @@ from system.kafka.consumer import GroupConsumer
 from system.kafka.producer import BatchProducer, Unacknowledged
 from system.kafka.transactions import AbortNeeded
 from system.runtime.guarantees import GUARANTEES
-from system.runtime.observer import NullObserver
+from system.runtime.observer import NullObserver, Span, Times
 from system.runtime.worker import Worker
 from system.runtime.worker_config import WorkerConfig
 from system.store.postgres import Transaction
@@ -110,3 +111,35 @@ def test_an_aborted_transaction_is_done_again_and_seen_once(
     assert observer.events["redelivered"] == 1
     assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
     assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nobody catches it."""
+
+
+class Journal(NullObserver):
+    """Keeps what it was told of batches: how many records, and whether they were stored."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, bool]] = []
+
+    def batch(self, spans: Sequence[Span], times: Times, *, generation: int, transaction: str | None) -> None:
+        self.told.append((sum(span.records for span in spans), times.stored_ns > 0))
+
+
+def test_without_an_inbox_a_kill_while_the_offsets_are_committed_hides_nothing_that_was_applied(
+    asked: Transaction, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_self: GroupConsumer, spans: Sequence[Span] = ()) -> None:
+        if spans:
+            raise Killed
+
+    monkeypatch.setattr(GroupConsumer, "commit", killed)
+    journal, began_s = Journal(), time.monotonic()
+    worker = Worker(SERVICES["pay"], replace(settings, guarantee=GUARANTEES["at-least-once"]), journal)
+    with pytest.raises(Killed):
+        worker.run(lambda: time.monotonic() - began_s > DEADLINE_S)
+    before, after = journal.told
+    assert before == (after[0], False)
+    assert after[1]
+    assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * after[0],)]

@@ -1,0 +1,53 @@
+"""How a command ends: every foreseeable failure is one line on standard error and an exit code (interface.md)."""
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Final
+
+from bench.cluster.errors import ServerUnavailable
+from bench.options import UsageError
+from bench.recording.errors import RecordingFailed
+from bench.stages import ReportFailed
+from system.kafka.config import BadClientConfig
+from verifiers.recording import BadRecording
+
+UNKNOWN, USAGE, UNAVAILABLE, BUG, INTERRUPTED = 2, 64, 69, 70, 130
+SPEAKER: Final = "choreobench: "
+"""What the line begins with."""
+ENDED: Final = "interrupted; everything that was started has been stopped"
+
+
+def ending(work: Callable[[], int]) -> int:
+    """The exit code of `work`, or of what it raises. Ctrl-C and SIGTERM end it alike; call it from the main thread."""
+    # SIGINT too: a shell that starts us in the background has it ignored, and nothing would end on it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
+    try:
+        return work()
+    except (UsageError, BadClientConfig, BadRecording) as error:
+        return fail(str(error), USAGE)
+    except (ServerUnavailable, RecordingFailed) as error:
+        return fail(str(error), UNAVAILABLE)
+    except ReportFailed as error:
+        return fail(str(error), UNKNOWN)
+    except KeyboardInterrupt:
+        return fail(ENDED, INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - a bug of ours; Python's own exit code for it would read as a safety violation
+        # Python calls it a SystemError when an interruption came while an extension was in the middle of a call.
+        if isinstance(error, SystemError) and isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            return fail(ENDED, INTERRUPTED)
+        traceback.print_exc()
+        return BUG
+
+
+def fail(message: str, code: int) -> int:
+    """Says why, in one line."""
+    print(f"{SPEAKER}{' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
