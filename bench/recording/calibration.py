@@ -8,6 +8,7 @@ absolute times.
 
 import statistics
 import time
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -15,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Asker, Client, admin_client, ends_of, partitions_of
+from bench.waiting import DeadlineExceeded, wait_until
 
 RECORD_BYTES: Final = 100
 PARTITIONS: Final = 4
@@ -29,6 +31,7 @@ SETTINGS: Final[Client] = {
     "log_level": 0,
 }
 FLUSH_S: Final = 60.0
+LED_DEADLINE_S: Final = 300.0
 _VALUE: Final = b"x" * RECORD_BYTES
 
 
@@ -52,11 +55,20 @@ def produce_batch_per_s(
         wanted = [NewTopic(topic, PARTITIONS, replication)]
         admin.create_topics(wanted, request_timeout=deadline_s, operation_timeout=deadline_s)[topic].result()
         try:
+            wait_until(partial(_is_led, admin, topic), deadline_s=LED_DEADLINE_S, why="leaders of its topic")
             return _median(client, topic, records, rounds)
         finally:
             _deleted(admin, topic)
     except KafkaException as error:
         raise RecordingFailed(f"could not calibrate: {error.args[0].str()}") from error
+    except DeadlineExceeded as error:
+        raise RecordingFailed(f"could not calibrate: {error}") from error
+
+
+def _is_led(admin: AdminClient, topic: str) -> bool:
+    """A broker takes up topics one after the other: behind the thousand partitions of a run, one more waits long."""
+    found = admin.list_topics(topic, timeout=FLUSH_S).topics[topic].partitions.values()
+    return len(found) == PARTITIONS and all(one.leader >= 0 and one.error is None for one in found)
 
 
 def _median(client: Client, topic: str, records: int, rounds: int) -> float:
