@@ -48,7 +48,7 @@ PROFILES: Final[Mapping[str, Profile]] = {
     "standard": Profile(((4, 2),), 2, ("out", "in", "kill", "pause")),
     "full": Profile(
         tuple((partitions, workers) for partitions in (4, 64, 900) for workers in (2, 10)),
-        4,
+        2,
         ("out", "in", "kill", "pause"),
     ),
 }
