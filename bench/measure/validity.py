@@ -90,5 +90,5 @@ def _notes(conditions: Conditions) -> list[str]:
     if conditions.steal_share is not None and conditions.steal_share > STEAL_SHARE_MAX:
         notes.append(f"the host took {conditions.steal_share:.1%} of the processor time away (steal)")
     if conditions.faults:
-        notes.append("a fault struck: the figures include its window and say nothing about the steady state")
+        notes.append("a fault struck: throughput and cost include it, latency leaves the windows of timed faults out")
     return notes
