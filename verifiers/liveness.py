@@ -3,7 +3,8 @@
 A system that hangs is found here (exit 5). The bounds follow from the run's knobs: `bound_ns` is the session timeout,
 after which a dead member's partitions are given away, and `GRACE_S` for a process to be started again and to read back
 what it needs, or for a transaction that nobody ends to time out; what must be over after healing has the run's
-`drain_deadline_s`. Time in which a fault had left nobody (`verifiers.outages`) is not counted.
+`drain_deadline_s`, or as long as that where it is shorter. Time in which a fault had left nobody (`verifiers.outages`)
+is not counted.
 """
 
 from collections import defaultdict
@@ -32,8 +33,10 @@ def bound_ns(recording: Recording) -> int:
     return int((_knob(recording, "session_timeout_ms", SESSION_TIMEOUT_MS) / 1e3 + GRACE_S) * 1e9)
 
 
-def _drain_ns(recording: Recording) -> int:
-    return int(_knob(recording, "drain_deadline_s", DRAIN_S) * 1e9)
+def _deadline_ns(recording: Recording) -> int:
+    """What must be over after healing has the drain's deadline. Where losses make that one short, since nobody waits
+    for what never comes, it still has as long as a process has to come up again."""
+    return max(int(_knob(recording, "drain_deadline_s", DRAIN_S) * 1e9), bound_ns(recording))
 
 
 def _knob(recording: Recording, name: str, default: float) -> float:
@@ -111,11 +114,11 @@ def _abandoned(gap: Unowned, begin_ns: int, alone_ns: int) -> Anomaly:
 
 
 def lag_comes_back(recording: Recording) -> Finding:
-    """After each fault every group is, within the drain's deadline, no further behind than twice what it was before it.
+    """After each fault every group is, within the deadline, no further behind than twice what it was before it.
 
     Up to 1,000 records behind count as level. Where the next fault strikes first, the time runs from its healing.
     """
-    windows, deadline_ns = fault_windows(recording), _drain_ns(recording)
+    windows, deadline_ns = fault_windows(recording), _deadline_ns(recording)
     if not windows:
         return not_applicable("no fault struck")
     recording.need("offsets")
@@ -156,12 +159,12 @@ def _is_level(samples: Sequence[tuple[int, int]], window: Window, deadline_ns: i
 
 
 def sagas_of_a_fault_end(recording: Recording) -> Finding:
-    """Every saga that was under way while a fault lasted has ended within the drain's deadline after the fault had
+    """Every saga that was under way while a fault lasted has ended within the deadline after the fault had
     healed: one that was begun in it, or before it and had not ended. Some faults last for a moment only.
 
     One that its own driver did not outlive has nobody to tell, and is not asked about.
     """
-    windows, deadline_ns = fault_windows(recording), _drain_ns(recording)
+    windows, deadline_ns = fault_windows(recording), _deadline_ns(recording)
     if not windows:
         return not_applicable("no fault struck")
     recording.need("operations")

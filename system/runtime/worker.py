@@ -92,7 +92,7 @@ class Worker:
         guarantee = self._settings.guarantee
         try:
             while True:
-                step = next_step(guarantee, position, stopping=stopping())
+                step = next_step(guarantee, position, stopping=stopping() and not self._holds_its_tongue())
                 if step is Step.EXIT:
                     return 1
                 if step is Step.STOP:
@@ -157,6 +157,14 @@ class Worker:
         if ended is Ended.ABORTABLE:
             ended = self._transactions.abort()
         return Ended.EMPTY if ended is Ended.DONE else Ended.FAILED
+
+    def _holds_its_tongue(self) -> bool:
+        """An L has moved that it may not publish yet, after an absence: it stops when it has."""
+        return (
+            self._watermark is not None
+            and self._watermark.has_news()
+            and not self._absence.is_doubtless(time.monotonic())
+        )
 
     def _state(self) -> Ended:
         flight = self._flight

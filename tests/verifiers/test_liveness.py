@@ -171,6 +171,20 @@ def test_a_fault_of_a_moment_is_met_by_the_sagas_that_had_begun_and_not_ended(fo
     assert finding(folder, sagas_of_a_fault_end).counts == {"incomplete-saga": 1}
 
 
+@pytest.mark.parametrize(("drain_s", "after_s", "late"), [(10, 20, 0), (10, 30, 1), (60, 50, 0), (60, 70, 1)])
+def test_a_saga_has_the_drains_deadline_and_at_least_as_long_as_a_process_has_to_come_up_again(
+    drain_s: float, after_s: int, late: int, tmp_path: Path
+) -> None:
+    knobs = {"partitions": {"value": 2, "unit": None}, "drain_deadline_s": {"value": drain_s, "unit": "s"}}
+    run = write(legal_history(5), tmp_path / "run", knobs=knobs)
+    prolong(run, 100 * SECOND)
+    sent_ns = change(run / "operations.parquet", lambda row: row["kind"] == "checkout")["sent_ns"]
+    strike(run, "pause:pay@1s", sent_ns, sent_ns)
+    ended_ns = sent_ns + after_s * SECOND
+    change(run / "operations.parquet", lambda row: row["sent_ns"] == sent_ns, completed_ns=ended_ns)
+    assert finding(run, sagas_of_a_fault_end).counts.get("late-saga", 0) == late
+
+
 def test_a_fault_that_no_saga_met_says_nothing(folder: Path) -> None:
     strike(folder, "pause:pay@1s", 1, 2)
     assert finding(folder, sagas_of_a_fault_end).unknown == "no saga was under way while a fault lasted"
