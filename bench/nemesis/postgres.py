@@ -135,7 +135,7 @@ def disconnect(_fault: Fault, site: Site) -> Wound | Missed:
     """Whoever has a transaction open while this lasts loses the connection in the middle of it, once."""
     cutter = _Cutter(site)
     cutter.tend()
-    return Wound({"processes": [NAME]}, tend=cutter.tend, bites=cutter.bites)
+    return Wound({"processes": [NAME]}, tend=cutter.tend, bites=cutter.bites, counts_from_bite=True)
 
 
 @dataclass(slots=True)

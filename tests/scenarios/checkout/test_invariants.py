@@ -251,10 +251,11 @@ def test_a_rebuild_that_starts_above_an_open_transaction_is_caught(folder: Path)
     assert found(examine(folder)) == {"rebuilds_start_low_enough": {"watermark-ahead"}}
 
 
-def test_a_rebuild_whose_watermark_is_past_what_was_committed_is_no_anomaly(folder: Path) -> None:
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_rebuild_up_to_no_further_than_its_watermark_is_no_anomaly(folder: Path, behind: int) -> None:
     """A life that ends between the publishing of L and the commit of the offsets leaves just that."""
     row = change(topic_file(folder, "Outc-offs-topic"), lambda row: row["offset"] == 1)
-    place = {"partition": row["partition"], "from": int(row["value"]), "to": int(row["value"]) - 1}
+    place = {"partition": row["partition"], "from": int(row["value"]), "to": int(row["value"]) - behind}
     add_event(folder, event="rebuild-finished", records=0, monotonic_ns=1, **place)
     assert found(examine(folder)) == {}
 

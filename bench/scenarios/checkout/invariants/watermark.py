@@ -116,8 +116,8 @@ def watermark_is_not_pinned(recording: Recording) -> Finding:
 def load_rebuilds(recording: Recording) -> None:
     """Creates `rebuilds(partition, low, pos)`: what was read back on assignment, [low, pos).
 
-    Nothing was, where L had been published past the committed offset: then L holds as of the position at which it was
-    published, which its record carries.
+    A life that ends before it commits leaves an L that it published at a position past the committed offset, if not L
+    itself past it: such an L holds as of that position, which its record carries.
     """
     load_watermarks(recording)
     recording.once(
@@ -125,10 +125,10 @@ def load_rebuilds(recording: Recording) -> None:
         """WITH read_back AS (
             SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
                    (fields->>'$.to')::BIGINT AS committed FROM events WHERE event = 'rebuild-finished'
-            AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL)
-        SELECT r.partition, r.low, CASE WHEN r.low <= r.committed THEN r.committed ELSE coalesce(
-            (SELECT max(w.pos) FROM watermarks w WHERE w.partition = r.partition AND w.low = r.low), r.low) END AS pos
-        FROM read_back r""",
+            AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL),
+        published AS (SELECT partition, low, max(pos) AS pos FROM watermarks GROUP BY partition, low)
+        SELECT r.partition, r.low, greatest(r.low, r.committed, p.pos) AS pos
+        FROM read_back r LEFT JOIN published p USING (partition, low)""",
     )
 
 
