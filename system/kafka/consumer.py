@@ -137,9 +137,11 @@ class GroupConsumer:
         return self._consumer.group_metadata()
 
     def rewind(self, spans: Sequence[Span]) -> None:
-        """Polls these records again: the transaction that was to finish them was aborted. Raises `KafkaException` for
-        a partition that is no longer this member's.
+        """Polls these records again, and owes nothing for them: what was to finish them was given up. Raises
+        `KafkaException` for a partition that is no longer this member's.
         """
+        for span in spans:
+            self._owed.pop((span.topic, span.partition), None)
         firsts = [TopicPartition(span.topic, span.partition, span.first_offset) for span in spans]
         self._consumer.seek(firsts, timeout_s=COMMITTED_S)
 

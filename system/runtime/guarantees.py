@@ -29,7 +29,7 @@ class Step(StrEnum):
     CLEAR = "clear"
     """The relay deletes the outbox rows that the broker has acknowledged."""
     ABORT = "abort"
-    """The Kafka transaction is given up; its records are polled again."""
+    """The batch is given up, with the Kafka transaction where there is one; its records are polled again."""
     STOP = "stop"
     EXIT = "exit"
 
@@ -47,7 +47,8 @@ class Ended(StrEnum):
     UNKNOWN = "unknown"
     """The connection broke during a commit: the database may have the batch or not."""
     ABORTABLE = "abortable"
-    """The Kafka transaction cannot be committed, but its producer lives: it must be aborted."""
+    """The Kafka transaction cannot be committed, but its producer lives: it must be aborted. Or the offsets, which come
+    first, were refused, and nothing was done yet."""
     FAILED = "failed"
     """A record was not acknowledged, the offsets were refused, or the producer was fenced."""
 

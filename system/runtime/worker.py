@@ -301,7 +301,8 @@ class Worker:
             self._consumer.commit(self._flight.spans())
         except CommitRefused as error:
             self._observer.event("commit-refused", reason=str(error))
-            return Ended.FAILED
+            # Nothing was done yet where the offsets come first: what is still its own it polls again.
+            return Ended.ABORTABLE if self._settings.guarantee.loses else Ended.FAILED
         self._flight.times = self._flight.times._replace(committed_ns=time.monotonic_ns())
         return Ended.DONE
 
@@ -321,13 +322,13 @@ class Worker:
 
     def _abort(self) -> Ended:
         """The same records are polled again; those whose partition goes away in the next poll never come."""
-        assert self._transactions is not None
-        ended = self._transactions.abort()
-        if ended is not Ended.DONE:
-            return ended
-        if self._watermark is not None:
-            self._watermark.settled(visible=False)
-        self._doubt()
+        if self._transactions is not None:
+            ended = self._transactions.abort()
+            if ended is not Ended.DONE:
+                return ended
+            if self._watermark is not None:
+                self._watermark.settled(visible=False)
+            self._doubt()
         spans = self._flight.spans()
         try:
             self._consumer.rewind(spans)

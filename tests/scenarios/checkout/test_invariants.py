@@ -91,6 +91,17 @@ def test_a_row_that_is_dropped_is_named(folder: Path, table: str, name: Callable
     assert name(dropped) in entities(judged)
 
 
+def test_a_second_try_that_nobody_decided_is_incomplete_and_contradicts_nothing(tmp_path: Path) -> None:
+    folder = write(legal_history(ORDERS, seed=1), tmp_path / "run")
+    path = folder / "tables" / "order.decisions.parquet"
+    rows = pq.read_table(path).to_pylist()
+    place, again = next((at, row) for at, row in enumerate(rows) if row["tr"] > 1 and row["decision"] == "success")
+    drop_row(path, place)
+    orders = folder / "tables" / "order.orders.parquet"
+    change(orders, lambda row: row["order_id"] == again["order_id"], paid=False, status="pending")
+    assert found(examine(folder))["paid_means_both_succeeded"] == {"incomplete-saga"}
+
+
 @pytest.mark.parametrize("part", ["tables", "initial"])
 @pytest.mark.parametrize(("table", "column"), [("pay.users", "user_id"), ("stock.items", "item_id")])
 def test_a_user_or_item_that_is_dropped_is_named(folder: Path, part: str, table: str, column: str) -> None:

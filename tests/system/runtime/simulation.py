@@ -296,9 +296,11 @@ class World:
         return Ended.ABORTABLE if luck == 3 else Ended.DONE
 
     def _abort(self, member: Member, luck: int) -> Ended:
-        if self._is_fenced(member):
-            return Ended.FAILED
-        del self.open[member.slot]
+        if self.guarantee.transactions:
+            if self._is_fenced(member):
+                return Ended.FAILED
+            del self.open[member.slot]
+        member.owed = {}
         for p, offset in reversed(member.batch):
             member.fetch[p] = offset
         return Ended.FAILED if luck == 2 else Ended.DONE
@@ -307,11 +309,12 @@ class World:
         if self.guarantee.transactions:
             return self._commit_transaction(member, luck)
         self._owe(member)
+        refused = Ended.ABORTABLE if self.guarantee.loses else Ended.FAILED
         if luck == 2 or not all(self._owns(member, p) for p in member.owed):
-            return Ended.FAILED
+            return refused
         self._settle(member)
         if luck == 3:
-            return Ended.FAILED
+            return refused
         return self._finished(member) if self.guarantee.steps[-1] is Step.COMMIT else Ended.DONE
 
     def _commit_transaction(self, member: Member, luck: int) -> Ended:

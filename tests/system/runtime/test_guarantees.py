@@ -46,6 +46,7 @@ def test_a_worker_stops_between_two_batches_only() -> None:
         ("at-least-once", Step.COMMIT, Ended.FAILED, Step.POLL),
         ("outbox", Step.COMMIT, Ended.FAILED, Step.PICK),
         ("at-most-once", Step.COMMIT, Ended.FAILED, Step.EXIT),
+        ("at-most-once", Step.COMMIT, Ended.ABORTABLE, Step.ABORT),
         ("outbox", Step.CLEAR, Ended.SKIPPED, Step.POLL),
         ("idempotent", Step.COMMIT, Ended.SKIPPED, Step.POLL),
         ("idempotent", Step.COMMIT, Ended.DONE, Step.POLL),

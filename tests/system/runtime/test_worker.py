@@ -15,6 +15,7 @@ from system.checkout.contract import OUTCOMES, PAY
 from system.checkout.services import SERVICES
 from system.kafka import config
 from system.kafka.batch import Outgoing
+from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.consumer import GroupConsumer
 from system.kafka.producer import BatchProducer, Unacknowledged
 from system.kafka.transactions import AbortNeeded
@@ -108,6 +109,24 @@ def test_an_aborted_transaction_is_done_again_and_seen_once(
 
     assert Worker(SERVICES["pay"], settings, observer).run(is_done) == 0
     assert observer.events["transaction-aborted"] == 1
+    assert observer.events["redelivered"] == 1
+    assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
+    assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
+
+
+def test_a_commit_that_is_refused_is_tried_again_before_anything_is_done(
+    asked: Transaction, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_once(monkeypatch, Failure(ColumnConsumer, "commit", illegal(KafkaException)))
+    observer, connection = Counting(), settings.connection
+    began_s = time.monotonic()
+
+    def is_done() -> bool:
+        return len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS or time.monotonic() - began_s > DEADLINE_S
+
+    first = replace(settings, guarantee=GUARANTEES["at-most-once"])
+    assert Worker(SERVICES["pay"], first, observer).run(is_done) == 0
+    assert observer.events["commit-refused"] == 1
     assert observer.events["redelivered"] == 1
     assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
     assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]

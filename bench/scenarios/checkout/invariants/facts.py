@@ -138,10 +138,11 @@ def load_orders(recording: Recording) -> None:
     recording.once(
         "order_rows",
         """WITH last AS (SELECT order_id, max(tr) AS last_tr, count(*) AS sagas_n, min(tr) AS first_tr,
-                count(*) FILTER (WHERE decision = 'success') AS successes_n, arg_max(decision, tr) AS last_decision,
-                arg_max(lines, tr) AS last_lines, arg_max(amount, tr) AS last_amount,
+                count(*) FILTER (WHERE decision = 'success') AS successes_n,
+                arg_max_null(decision, tr) AS last_decision,
+                arg_max_null(lines, tr) AS last_lines, arg_max_null(amount, tr) AS last_amount,
                 max(tr) FILTER (WHERE decision = 'success') AS success_tr,
-                arg_max(p_ok AND s_ok, tr) AS last_both,
+                arg_max_null(p_ok AND s_ok, tr) AS last_both,
                 count(*) FILTER (WHERE answers_n = 0) AS unasked_n FROM sagas GROUP BY order_id),
             asked AS (SELECT entity AS order_id, count(*) AS asked_n, count(*) FILTER (WHERE outcome = 'info') AS info_n
                       FROM checkout_operations GROUP BY entity)
