@@ -81,16 +81,14 @@ class LowWatermark:
             self.partitions[partition] = rebuild(
                 rows, decided, pos=pos, published=published.get(partition), horizon=horizons[partition]
             )
+        # A crash between a decision and the publishing of L would otherwise leave L pinned.
+        self._moved.update(p for p in ends if self.partitions[p].low() != (published.get(p) or 0))
         return [(p, published.get(p, 0), ends[p], len(records.get(p, []))) for p in sorted(ends)]
 
     def dropped(self, partitions: Sequence[int]) -> None:
         """Forgets partitions that were revoked or lost; their new owner reads them back."""
         for partition in partitions:
             self.partitions.pop(partition, None)
-
-    def after_rebuild(self) -> None:
-        """A crash between a decision and the publishing of L would otherwise leave L pinned."""
-        self._moved.update(p for p, state in self.partitions.items() if state.low() != (state.published or 0))
 
     def doubt(self, positions: Positions) -> None:
         """Up to these positions somebody else has decided something: the batch is done again with open eyes."""
