@@ -25,7 +25,7 @@ _LETTERS: Final = (
     ),
     Rule("dead-lettered-and-applied", "is_sound", f"concat('its source ', {_SAID}, ' is sound')"),
     Rule("phantom-effect", "NOT is_sound AND NOT is_bad", f"concat('there is no record at ', {_SAID})"),
-    Rule("duplicate", "copy > 1", "concat('dead letter number ', copy, ' of the same record')"),
+    Rule("repeated-dead-letter", "copy > 1", "concat('dead letter number ', copy, ' of the same record')"),
 )
 
 

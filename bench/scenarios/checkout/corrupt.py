@@ -223,6 +223,7 @@ CORRUPTIONS: Final[tuple[Corruption, ...]] = (
         "bad_records_have_dead_letters",
         ("letter-lost", "poison-loss", "bad input was skipped without a dead letter", damage.lose_letter, _ALONE),
         ("letter-of-sound", "dead-lettered-and-applied", "a sound record has a letter", damage.blame_another, _ALONE),
+        ("letter-twice", "repeated-dead-letter", "a record has two dead letters", damage.repeat_letter, _ALONE),
         ("letter-stripped", "malformed-dead-letter", "a dead letter does not say why", damage.strip_letter, _ALONE),
     ),
     *caught_by(

@@ -186,6 +186,12 @@ def strip_letter(copy: Copy) -> str:
     return f"{topic}[{row['partition']}]@{row['offset']}"
 
 
+def repeat_letter(copy: Copy) -> str:
+    topic, row = _letter(copy)
+    place = copy.write_record(topic, row)
+    return f"{topic}[{place['partition']}]@{place['offset']}"
+
+
 def _watermark(row: Row) -> str:
     return f"{OUTC_OFFS}[{row['partition']}]@{row['offset']}"
 
