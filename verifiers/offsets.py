@@ -80,8 +80,9 @@ def _committed_unprocessed(recording: Recording, name: str) -> Finding:
         ASOF LEFT JOIN cover s ON s.partition = t.partition AND t."offset" >= s.first_offset
         WHERE "offset" < committed AND "offset" > coalesce(reach, -1) GROUP BY t.partition""",
     )
+    # Where the offsets come first, whoever is interrupted behind them loses the batch.
     rule = Rule(
-        "commit-ahead",
+        "missing-effect" if recording.run.get("guarantee") == "at-most-once" else "commit-ahead",
         "true",
         "concat('committed ', committed, ', but ', n, ' below, from ', first_missed, ' on, were never processed')",
     )

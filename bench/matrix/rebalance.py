@@ -54,8 +54,8 @@ PROFILES: Final[Mapping[str, Profile]] = {
 }
 LASTS_S: Final = {"out": 5.0, "in": 3.0, "kill": 8.0, "pause": 8.0}
 """How long each change lasts: a crashed or paused member stays away longer than its session."""
-SETTLES_S: Final = 5.0
-"""Until the next change: a process that was started has joined by then."""
+SETTLES_S: Final = 8.0
+"""Until the next change: a process that was started has joined by then, on a slow machine too."""
 
 
 def plan(profile: Profile) -> tuple[str, float]:
