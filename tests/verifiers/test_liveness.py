@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -223,3 +225,15 @@ def test_the_longest_stretch_is_what_counting_moment_by_moment_finds(spans: list
 def test_windows_that_follow_each_other_closely_are_one() -> None:
     windows = [Window(0, 10, "a"), Window(12, 13, "b"), Window(40, 50, "c")]
     assert merged(windows, within_ns=5) == [Window(0, 13, "a+b"), Window(40, 50, "c")]
+
+
+def test_sagas_that_went_with_their_driver_are_not_asked_about(folder: Path) -> None:
+    path = folder / "operations.parquet"
+    sent_ns = change(path, lambda row: row["kind"] == "checkout")["sent_ns"]
+    strike(folder, "kill:driver@1s", sent_ns, sent_ns)
+    rows = [
+        {**row, "error": "the driver died", "outcome": "info", "completed_ns": 0} if row["kind"] == "checkout" else row
+        for row in pq.read_table(path).to_pylist()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    assert finding(folder, sagas_of_a_fault_end).not_applicable == "the driver of every saga that met a fault died"
