@@ -17,12 +17,12 @@ class Publishing:
     """`watermark` is None for a service that joins nothing: it has nothing to say."""
 
     def __init__(
-        self, watermark: LowWatermark | None, outbound: Outbound, *, relay: Relay | None, session_s: float
+        self, watermark: LowWatermark | None, outbound: Outbound, *, relay: Relay | None, absence: Absence
     ) -> None:
         self._watermark = watermark
         self._outbound = outbound
         self._relay = relay
-        self._absence = Absence(session_s, time.monotonic())
+        self._absence = absence
 
     def if_due(self) -> None:
         """Beside the records of a batch, if the last one was long enough ago."""

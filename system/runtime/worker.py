@@ -5,12 +5,14 @@ batch is ever in flight when partitions move: what was revoked is already commit
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from confluent_kafka import KafkaException
 
+from system.kafka.batch import Raw
 from system.kafka.consumer import CommitRefused, GroupConsumer
+from system.runtime.absence import Absence
 from system.runtime.assignment import Assignment, Partitions
 from system.runtime.failpoints import Failpoints
 from system.runtime.flight import Flight, taken
@@ -49,8 +51,8 @@ class Worker:
         self._relay = relay = settings.open_relay(settings.prefix) if guarantee.outbox else None
         self._watermark = watermark = _watermark(service, settings)
         self._storing = Storing(service, settings, observer, watermark=watermark, relay=relay, note=self._journal)
-        session_s = settings.session_timeout_ms / 1e3
-        self._publishing = Publishing(watermark, self._outbound, relay=relay, session_s=session_s)
+        self._absence = Absence(settings.session_timeout_ms / 1e3, time.monotonic())
+        self._publishing = Publishing(watermark, self._outbound, relay=relay, absence=self._absence)
         self._assignment = Assignment(settings.prefix + service.name, observer, watermark=watermark, relay=relay)
         self._failpoints.passed("after-connect")
         self._consumer = self._join()
@@ -110,11 +112,27 @@ class Worker:
 
     def _poll(self) -> Ended:
         raws = self._consumer.poll(records_max=self._settings.records_max, timeout_s=POLL_S)
+        is_doubtless = self._absence.is_doubtless(time.monotonic())
         if not raws:
             return self._settle()
+        if not is_doubtless and self._would_repeat():
+            return self._put_back(raws)
         prefix = self._settings.prefix
         self._flight = taken(raws, self._service, prefix=prefix, polled_ns=time.monotonic_ns())
         return Ended.DONE
+
+    def _would_repeat(self) -> bool:
+        """Nothing would notice that a new owner of the partitions does the same: no inbox, no refused commit."""
+        return not self._settings.guarantee.inbox and not self._settings.guarantee.loses
+
+    def _put_back(self, raws: Sequence[Raw]) -> Ended:
+        """They are polled again until it is clear whose they are. FAILED where they cannot be."""
+        try:
+            self._consumer.rewind([span for raw in raws for span in raw.spans()])
+        except KafkaException as error:
+            self._observer.event("rewind-refused", reason=error.args[0].str())
+            return Ended.FAILED
+        return Ended.EMPTY
 
     def _settle(self) -> Ended:
         """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance

@@ -1,11 +1,12 @@
 """An L is published behind what it speaks of, never in the place of a successor's, and never left unsaid."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
 
-from system.runtime.absence import DOUBT_S
+from system.runtime.absence import DOUBT_S, Absence
 from system.runtime.guarantees import Ended
 from system.runtime.publishing import Publishing
 
@@ -81,7 +82,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def publishing(mark: Mark | None, sender: Sender | None = None, relay: Outbox | None = None) -> Publishing:
     outbound, watermark = cast(Any, sender or Sender()), cast(Any, mark)
-    return Publishing(watermark, outbound, relay=cast(Any, relay), session_s=SESSION_S)
+    absence = Absence(SESSION_S, time.monotonic())
+    return Publishing(watermark, outbound, relay=cast(Any, relay), absence=absence)
 
 
 def test_an_idle_worker_leaves_nothing_unsaid(clock: Clock) -> None:

@@ -132,6 +132,32 @@ def test_a_commit_that_is_refused_is_tried_again_before_anything_is_done(
     assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
 
 
+def test_after_an_absence_nothing_is_done_that_a_new_owner_may_do_too(
+    asked: Transaction, settings: WorkerConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an inbox: what is polled while it is in doubt whose it is, is put back, and done once when it is not."""
+    observer, connection = Counting(), settings.connection
+    put_back: list[int] = []
+    monkeypatch.setattr("system.runtime.worker.Absence.is_doubtless", lambda _self, _now_s: bool(put_back))
+    rewind = GroupConsumer.rewind
+
+    def rewound(self: GroupConsumer, spans: Sequence[Span]) -> None:
+        put_back.append(sum(span.records for span in spans))
+        rewind(self, spans)
+
+    monkeypatch.setattr(GroupConsumer, "rewind", rewound)
+    began_s = time.monotonic()
+
+    def is_done() -> bool:
+        return len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS or time.monotonic() - began_s > DEADLINE_S
+
+    first = replace(settings, guarantee=GUARANTEES["at-least-once"])
+    assert Worker(SERVICES["pay"], first, observer).run(is_done) == 0
+    assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
+    assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
+    assert len(put_back) == 1
+
+
 class Killed(BaseException):
     """Stands for a SIGKILL: nobody catches it."""
 
