@@ -72,8 +72,8 @@ def _committed_unprocessed(recording: Recording, name: str) -> Finding:
         f"unprocessed:{name}",
         f"""WITH committed AS (SELECT partition, max(committed) AS committed FROM commits
                 WHERE name = '{name}' GROUP BY partition),
-            cover AS (SELECT partition, first_offset, max(last_offset) OVER (PARTITION BY partition
-                ORDER BY first_offset ROWS UNBOUNDED PRECEDING) AS reach FROM spans WHERE name = '{name}')
+            cover AS (SELECT partition, first_offset, max(max(last_offset)) OVER (PARTITION BY partition
+                ORDER BY first_offset) AS reach FROM spans WHERE name = '{name}' GROUP BY partition, first_offset)
         SELECT '{name}' AS name, t.partition, any_value(committed) AS committed, count(*) AS n,
                min("offset") AS first_missed
         FROM "topics/{name}" t JOIN committed c ON c.partition = t.partition

@@ -162,6 +162,18 @@ def test_a_new_owner_that_begins_past_what_was_left_to_do_is_ahead(folder: Path)
     assert "commits_follow_processing" not in found(examine(folder))
 
 
+def test_a_batch_that_is_polled_again_and_longer_covers_what_both_covered(folder: Path) -> None:
+    """Two owners began at one offset, the second with more of the backlog."""
+    path = folder / "journal" / "pay-0.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for partition in range(4):
+        mine = sorted((row for row in rows if row["partition"] == partition), key=lambda row: row["first_offset"])
+        if mine:
+            rows.append({**mine[0], "last_offset": mine[0]["first_offset"], "records": 1})
+    pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+    assert "commits_follow_processing" not in found(examine(folder))
+
+
 def test_what_is_left_at_quiescence_is_a_matter_of_liveness(folder: Path) -> None:
     change(folder / "offsets.parquet", lambda row: row["phase"] == "quiescent", committed=1)
     judged = examine(folder)

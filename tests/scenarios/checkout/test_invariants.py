@@ -212,10 +212,18 @@ def test_fail_before_the_compensation_was_acknowledged_is_a_causal_violation(fol
 
 def test_a_stepped_clock_makes_times_prove_nothing(folder: Path) -> None:
     change(topic_file(folder, "Outcomes-topic"), is_kind("canok"), timestamp_ms=2 * 10**12)
-    add_event(folder, event="process-ready", monotonic_ns=10**9, wall_ms=1)
+    for number in range(5):
+        add_event(folder, event="process-ready", monotonic_ns=10**9 + number, wall_ms=1)
     judged = examine(folder)
     assert found(judged) == {}
     assert judged.verdict is Verdict.UNKNOWN
+
+
+def test_one_event_whose_writer_was_held_up_between_two_clocks_is_no_step(folder: Path) -> None:
+    for number in range(5):
+        add_event(folder, event="process-ready", monotonic_ns=10**9 + number)
+    add_event(folder, event="process-ready", monotonic_ns=10**9 + 2, wall_ms=1)
+    assert examine(folder).verdict is Verdict.VALID
 
 
 def test_a_key_in_another_partition_is_caught(folder: Path) -> None:
