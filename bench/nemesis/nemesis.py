@@ -68,6 +68,8 @@ class Nemesis:
         self._began_ns = began_ns
         for task in self._tasks:
             self._step(task)
+            if task.stage is Stage.OVER:
+                task.wound = None  # It may hold a client, and a long mix has many.
         self._mark()
 
     @property

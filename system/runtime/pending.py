@@ -46,7 +46,13 @@ class PartitionPending:
     seen_before: int = 0
 
     def long_waiting(self) -> list[Any]:
-        """Keys of the oldest halves that were waiting at the last look already, and begins the next one."""
+        """Keys of the oldest halves that were waiting at the last look already, and begins the next one.
+
+        None below the horizon: there a decision may be that of a batch whose transaction was aborted. When it is done
+        again the half is missed, and nobody answers.
+        """
+        if self.pos < self.horizon:
+            return []
         old = takewhile(lambda item: item[1].offset < self.seen_before, self.halves.items())
         keys = [key for key, _ in islice(old, LONG_WAITING_MAX)]
         self.seen_before = self.pos

@@ -57,6 +57,12 @@ class Partition:
             apply_change(pending, done.change, {0: end})
             self.committed = end
 
+    def look(self) -> None:
+        """Forgets halves that have waited since the last look and are decided, as the low watermark does."""
+        for key in self.pending.long_waiting():
+            if key in self.decided:
+                del self.pending.halves[key]
+
     def come_up(self) -> None:
         """Another member reads back what is half-finished; it takes nothing before the log's end for new."""
         rows = range(self.low, self.committed)
@@ -66,7 +72,7 @@ class Partition:
 
 
 LOGS = st.lists(st.sampled_from([(number, half) for number in range(5) for half in VALUES]), unique=True, min_size=2)
-STEPS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["commit", "abort", "crash"])), max_size=30)
+STEPS = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["commit", "abort", "crash", "look"])), max_size=30)
 
 
 @settings(max_examples=1500, deadline=None)
@@ -76,7 +82,7 @@ def test_a_decision_is_heard_exactly_once_however_its_batches_are_cut(
 ) -> None:
     partition = Partition(log)
     for size, fate in [*steps, *[(2, "commit")] * len(log)]:
-        partition.work(size, fate)
+        partition.look() if fate == "look" else partition.work(size, fate)
     whole = {(str(number), 1) for number, _ in log if all((number, half) in log for half in VALUES)}
     assert partition.heard == Counter(whole)
     assert set(partition.pending.halves) == {(str(number), 1) for number, _ in log} - whole

@@ -130,3 +130,16 @@ def test_only_what_waited_at_the_last_look_already_has_waited_long() -> None:
     state.pass_to(2)
     assert state.long_waiting() == ["a"]
     assert state.long_waiting() == ["a", "b"]
+
+
+def test_what_a_batch_that_is_done_again_needs_has_not_waited_long() -> None:
+    """Its decision is durable, but its transaction was aborted: its answer is still to be sent."""
+    state = PartitionPending(pos=1)
+    state.halves["a"] = Half(0, "pay", 1)
+    assert state.long_waiting() == []
+    state.horizon = 9
+    assert state.long_waiting() == []
+    state.pass_to(8)
+    assert state.long_waiting() == []
+    state.pass_to(9)
+    assert state.long_waiting() == ["a"]
