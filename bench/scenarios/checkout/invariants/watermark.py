@@ -114,20 +114,20 @@ def watermark_is_not_pinned(recording: Recording) -> Finding:
 
 
 def load_rebuilds(recording: Recording) -> None:
-    """Creates `rebuilds(partition, low, pos)`: what was read back on assignment, [low, pos).
+    """Creates `rebuilds(partition, low, pos, as_of)`: what was read back on assignment, [low, pos).
 
-    A life that ends before it commits leaves an L that it published at a position past the committed offset, if not L
-    itself past it: such an L holds as of that position, which its record carries.
+    A life that ends before it commits leaves an L that it published at a position past the committed offset `pos`, if
+    not L itself past it: such an L holds `as_of` that position, which its record carries.
     """
     load_watermarks(recording)
     recording.once(
         "rebuilds",
         """WITH read_back AS (
             SELECT (fields->>'$.partition')::BIGINT AS partition, (fields->>'$.from')::BIGINT AS low,
-                   (fields->>'$.to')::BIGINT AS committed FROM events WHERE event = 'rebuild-finished'
+                   (fields->>'$.to')::BIGINT AS pos FROM events WHERE event = 'rebuild-finished'
             AND fields->>'$.partition' IS NOT NULL AND fields->>'$.from' IS NOT NULL AND fields->>'$.to' IS NOT NULL),
-        published AS (SELECT partition, low, max(pos) AS pos FROM watermarks GROUP BY partition, low)
-        SELECT r.partition, r.low, greatest(r.low, r.committed, p.pos) AS pos
+        published AS (SELECT partition, low, max(pos) AS said_at FROM watermarks GROUP BY partition, low)
+        SELECT r.*, greatest(r.low, r.pos, p.said_at) AS as_of
         FROM read_back r LEFT JOIN published p USING (partition, low)""",
     )
 
@@ -157,7 +157,7 @@ def rebuilds_start_low_enough(recording: Recording) -> Finding:
     transaction."""
     load_spans(recording)
     load_rebuilds(recording)
-    rebuilds = recording.columns("SELECT * FROM rebuilds")
+    rebuilds = recording.columns("SELECT partition, low, as_of AS pos FROM rebuilds")
     if not len(rebuilds["low"]):
         return not_applicable("no partition was rebuilt")
     spans = recording.columns("SELECT partition, key, first, finish FROM outcome_spans ORDER BY partition, first")
