@@ -35,7 +35,8 @@ class Row:
 
 
 ROWS: Final[Mapping[str, Row]] = {
-    "kill": Row("kill:pay-0@1s+kill:stock@2s~1s+kill:owner@3s+kill:driver@4s"),
+    # A worker last: what the driver had begun goes with it, and a saga must be left to be asked about.
+    "kill": Row("kill:pay-0@1s+kill:stock@2s~1s+kill:driver@3s+kill:owner@12s", duration_s=16),
     "pause": Row("pause:pay-0@1s+pause:stock-0@1.5s+pause:owner@2s", duration_s=12),
     "restart": Row("restart:pay@1s+restart:stock-0@2s+restart:owner@3s"),
     "rolling": Row("rolling:pay@1s+rolling:order@2s"),

@@ -63,7 +63,7 @@ class Storing:
             self.doubt(flight)
             return Ended.ROLLED_BACK
         except (psycopg.OperationalError, psycopg.InternalError) as error:
-            self._observer.event("database-lost", reason=str(error).splitlines()[0])
+            self._lost(error)
             self.doubt(flight)
             return self._reconnected()
         flight.times = flight.times._replace(stored_ns=time.monotonic_ns())
@@ -121,24 +121,28 @@ class Storing:
 
     def pick(self, flight: Flight) -> Ended:
         """What the outbox has to say next."""
-        assert self._relay is not None
-        try:
-            picked = self._relay.pick(self.db, is_idle=not flight.raws)
-        except (psycopg.OperationalError, psycopg.InternalError) as error:
-            return self._lost(error)
-        flight.outgoing = picked or []
-        return Ended.EMPTY if picked is None else Ended.DONE
+
+        def picked(relay: Relay) -> Ended:
+            found = relay.pick(self.db, is_idle=not flight.raws)
+            flight.outgoing = found or []
+            return Ended.EMPTY if found is None else Ended.DONE
+
+        return self._relayed(picked)
 
     def clear(self, flight: Flight) -> Ended:
         """Deletes what was published."""
+        return self._relayed(
+            lambda relay: Ended.DONE if relay.clear(self.db, is_idle=not flight.raws) else Ended.SKIPPED
+        )
+
+    def _relayed(self, act: Callable[[Relay], Ended]) -> Ended:
+        """FAILED where the database is lost: the relay's rows are in the table, and the next life publishes them."""
         assert self._relay is not None
         try:
-            cleared = self._relay.clear(self.db, is_idle=not flight.raws)
+            return act(self._relay)
         except (psycopg.OperationalError, psycopg.InternalError) as error:
-            return self._lost(error)
-        return Ended.DONE if cleared else Ended.SKIPPED
+            self._lost(error)
+            return Ended.FAILED
 
-    def _lost(self, error: psycopg.Error) -> Ended:
-        """The relay's rows are in the table: the next life publishes them."""
+    def _lost(self, error: psycopg.Error) -> None:
         self._observer.event("database-lost", reason=str(error).splitlines()[0])
-        return Ended.FAILED

@@ -10,7 +10,7 @@ from functools import partial
 
 from confluent_kafka import KafkaException
 
-from system.kafka.batch import Raw
+from system.kafka.batch import Span
 from system.kafka.consumer import CommitRefused, GroupConsumer
 from system.runtime.absence import Absence
 from system.runtime.assignment import Assignment, Partitions
@@ -116,7 +116,8 @@ class Worker:
         if not raws:
             return self._settle()
         if not is_doubtless and self._would_repeat():
-            return self._put_back(raws)
+            spans = [span for raw in raws for span in raw.spans()]
+            return Ended.EMPTY if self._put_back(spans) else Ended.FAILED
         prefix = self._settings.prefix
         self._flight = taken(raws, self._service, prefix=prefix, polled_ns=time.monotonic_ns())
         return Ended.DONE
@@ -125,14 +126,14 @@ class Worker:
         """Nothing would notice that a new owner of the partitions does the same: no inbox, no refused commit."""
         return not self._settings.guarantee.inbox and not self._settings.guarantee.loses
 
-    def _put_back(self, raws: Sequence[Raw]) -> Ended:
-        """They are polled again until it is clear whose they are. FAILED where they cannot be."""
+    def _put_back(self, spans: Sequence[Span]) -> bool:
+        """Whether these records will be polled again; not where their partition is somebody else's."""
         try:
-            self._consumer.rewind([span for raw in raws for span in raw.spans()])
+            self._consumer.rewind(spans)
         except KafkaException as error:
             self._observer.event("rewind-refused", reason=error.args[0].str())
-            return Ended.FAILED
-        return Ended.EMPTY
+            return False
+        return True
 
     def _settle(self) -> Ended:
         """What an idle worker still has to do: say how far it is, hear of its records, commit what a rebalance
@@ -224,10 +225,7 @@ class Worker:
                 self._watermark.settled(visible=False)
             self._storing.doubt(self._flight)
         spans = self._flight.spans()
-        try:
-            self._consumer.rewind(spans)
-        except KafkaException as error:
-            self._observer.event("rewind-refused", reason=error.args[0].str())
+        if not self._put_back(spans):
             return Ended.FAILED
         for topic in {span.topic for span in spans}:
             partitions = sorted(span.partition for span in spans if span.topic == topic)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from bench.cluster.endpoints import Endpoints
+from bench.matrix.crash import REPEATS
 from bench.waiting import wait_until
 
 SKETCHES = {
@@ -23,8 +24,8 @@ SKETCHES = {
 }
 
 
-def argv(kind: str, out: Path, cluster: Endpoints, *more: str) -> list[str]:
-    servers = ("--bootstrap-servers", cluster.bootstrap, "--dsn", cluster.dsn)
+def argv(kind: str, out: Path, cluster: Endpoints | None, *more: str) -> list[str]:
+    servers = () if cluster is None else ("--bootstrap-servers", cluster.bootstrap, "--dsn", cluster.dsn)
     command = (sys.executable, "-m", "bench.cli", "matrix", kind, "--profile", "smoke", "--seed", "1")
     return [*command, "--out", str(out), *servers, *more]
 
@@ -35,7 +36,8 @@ def swept(cluster: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> Mappi
 
     def sweep(kind: str) -> tuple[int, Path]:
         out = tmp_path_factory.mktemp(kind)
-        command = argv(kind, out, cluster, *SKETCHES[kind])
+        # What a server writes is told by the server as a whole: a price needs one that nobody else uses.
+        command = argv(kind, out, None if kind == "guarantee" else cluster, *SKETCHES[kind])
         ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         folders = list(out.glob(f"*-matrix-{kind}-checkout-smoke-s1"))
         assert len(folders) == 1, ended.stdout + ended.stderr
@@ -70,8 +72,8 @@ def test_a_sketch_holds_and_leaves_its_table_its_runs_and_a_page(
 
 def test_crashes_that_repeat_are_seen_and_recovery_is_timed(swept: Mapping[str, tuple[int, Path]]) -> None:
     found = document(swept["crash"][1])
-    # Which kind depends on what the batch in hand held: on a slow machine it may be a handful of refusals.
-    assert sum(found["observed"]["at-least-once"].values()) > 0
+    # Which of them depends on what the batch in hand held: on a slow machine it may be a handful of refusals.
+    assert any(found["observed"]["at-least-once"].get(kind) for kind in REPEATS)
     struck = found["cells"][0]["recovery"]
     assert {one["process"] for one in struck} == {"pay-0", "stock-0", "order-0", "driver"}
     assert all(one["ready_ms"] > 0 for one in struck)
@@ -91,8 +93,7 @@ def test_a_price_has_throughput_and_what_a_saga_costs(swept: Mapping[str, tuple[
     prices = document(swept["guarantee"][1])["prices"]
     assert set(prices) == {"at-most-once", "idempotent"}
     assert all(one["sagas_per_s"]["median"] > 0 and one["cpu_us"]["order-0"] > 0 for one in prices.values())
-    # No more is said of them: the server's bytes are those of all the sketches that use it at this time.
-    assert all(one["wal_bytes"] > 0 for one in prices.values())
+    assert prices["idempotent"]["wal_bytes"] > prices["at-most-once"]["wal_bytes"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -87,6 +87,17 @@ def settings(schemas: str, connection: config.Properties) -> WorkerConfig:
     )
 
 
+def answered(connection: config.Properties, *, also: Callable[[], bool] = lambda: True) -> Callable[[], bool]:
+    """Whether every order has its answer, or the deadline is over: when a worker is to stop."""
+    began_s = time.monotonic()
+
+    def is_done() -> bool:
+        whole = also() and len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS
+        return whole or time.monotonic() - began_s > DEADLINE_S
+
+    return is_done
+
+
 @pytest.mark.parametrize(
     "failure",
     [
@@ -101,12 +112,7 @@ def test_an_aborted_transaction_is_done_again_and_seen_once(
 ) -> None:
     failing_once(monkeypatch, failure)
     observer, connection = Counting(), settings.connection
-    began_s = time.monotonic()
-
-    def is_done() -> bool:
-        quiet = observer.events["transaction-committed"] > 0 and len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS
-        return quiet or time.monotonic() - began_s > DEADLINE_S
-
+    is_done = answered(connection, also=lambda: observer.events["transaction-committed"] > 0)
     assert Worker(SERVICES["pay"], settings, observer).run(is_done) == 0
     assert observer.events["transaction-aborted"] == 1
     assert observer.events["redelivered"] == 1
@@ -119,13 +125,8 @@ def test_a_commit_that_is_refused_is_tried_again_before_anything_is_done(
 ) -> None:
     failing_once(monkeypatch, Failure(ColumnConsumer, "commit", illegal(KafkaException)))
     observer, connection = Counting(), settings.connection
-    began_s = time.monotonic()
-
-    def is_done() -> bool:
-        return len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS or time.monotonic() - began_s > DEADLINE_S
-
     first = replace(settings, guarantee=GUARANTEES["at-most-once"])
-    assert Worker(SERVICES["pay"], first, observer).run(is_done) == 0
+    assert Worker(SERVICES["pay"], first, observer).run(answered(connection)) == 0
     assert observer.events["commit-refused"] == 1
     assert observer.events["redelivered"] == 1
     assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
@@ -146,13 +147,8 @@ def test_after_an_absence_nothing_is_done_that_a_new_owner_may_do_too(
         rewind(self, spans)
 
     monkeypatch.setattr(GroupConsumer, "rewind", rewound)
-    began_s = time.monotonic()
-
-    def is_done() -> bool:
-        return len(committed(connection, PREFIX + OUTCOMES)) >= ORDERS or time.monotonic() - began_s > DEADLINE_S
-
     first = replace(settings, guarantee=GUARANTEES["at-least-once"])
-    assert Worker(SERVICES["pay"], first, observer).run(is_done) == 0
+    assert Worker(SERVICES["pay"], first, observer).run(answered(connection)) == 0
     assert sorted(key.decode() for key, _ in committed(connection, PREFIX + OUTCOMES)) == KEYS
     assert asked.execute("SELECT credit FROM users").fetchall() == [(100 - 7 * ORDERS,)]
     assert len(put_back) == 1
