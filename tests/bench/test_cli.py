@@ -150,7 +150,7 @@ def test_list_shows_scenarios_broken_systems_checkers_and_knobs(capsys: pytest.C
         "idempotent",
         "compensation-never",
         "broken systems (--broken): idempotent, 1000 operations at 1000/s, fault none, unless",
-        "before the broker has acknowledged them (outbox, fault crash:pay@after-pick#8)",
+        "before the broker has acknowledged them (outbox, fault crash:pay@after-pick#4)",
         "credit_is_conserved",
         "fail_credit",
         "crash:SERVICE@POINT#N",
