@@ -67,7 +67,7 @@ class Tools:
         properties = at.site.folder / "consumer.properties"
         properties.write_text("\n".join(settings.java_consumer()) + "\n")
         arguments = ["--topic", at.topic, "--num-records", str(records), "--command-config", str(properties)]
-        arguments += ["--bootstrap-server", _servers(at), "--fetch-size", str(settings.FETCH_BYTES), "--hide-header"]
+        arguments += ["--bootstrap-server", _servers(at), "--fetch-size", str(settings.JAVA_FETCH_BYTES), "--hide-header"]
         return Sample(consumed_per_s(self._run(at, "ConsumerPerformance", arguments), records=records), records)
 
     def round_trip(self, at: Stand, trips: int) -> Sample:

@@ -33,7 +33,7 @@ from system.kafka.kernel import KERNEL, Kernel
 
 SEND_BYTES: Final = 10**7
 """Payload a call of `send`; in a transaction a fifth of it, so that it can be committed in time."""
-TAKE_RECORDS: Final = 100_000
+TAKE_RECORDS: Final = 8_192
 
 
 class _Load(NamedTuple):
