@@ -20,6 +20,7 @@ CONSUME: Final = "confluent-kafka consume(10000)"
 BOTH: Final = "confluent-kafka produce_batch and consume"
 ROUND_TRIP: Final = "confluent-kafka produce, poll, consume"
 PRODUCER_PERFORMANCE: Final = "ProducerPerformance"
+PRODUCER_WARM: Final = "ProducerPerformance, warm"
 PRODUCER_AS_IT_COMES: Final = "ProducerPerformance as it comes"
 CONSUMER_PERFORMANCE: Final = "ConsumerPerformance"
 END_TO_END: Final = "EndToEndLatency"
@@ -91,14 +92,15 @@ def _java(cell: Cell, tools: Tools) -> tuple[Contender, ...]:
     match cell.workload:
         case "produce" if cell.is_base:
             as_it_comes = tool(PRODUCER_AS_IT_COMES, tools.produce_as_it_comes, share=0.2, is_extra=True)
-            return (tool(PRODUCER_PERFORMANCE, tools.produce, share=0.4), as_it_comes)
+            warm = tool(PRODUCER_WARM, tools.produce_warm, share=0.4, is_extra=True)
+            return (tool(PRODUCER_PERFORMANCE, tools.produce, share=0.4), warm, as_it_comes)
         case "produce":
-            return (tool(PRODUCER_PERFORMANCE, tools.produce, share=0.4),)
+            return (tool(PRODUCER_WARM, tools.produce_warm, share=0.4),)
         case "consume":
             return (tool(CONSUMER_PERFORMANCE, tools.consume, share=2.0),)
         case "produce+consume":
             return ()
         case "transactional":
-            return (tool(PRODUCER_PERFORMANCE, tools.transactional, share=0.2, is_extra=True),)
+            return (tool(PRODUCER_WARM, tools.transactional, share=0.2, is_extra=True),)
         case "round-trip":
             return (tool(END_TO_END, tools.round_trip, is_extra=True),)

@@ -75,6 +75,6 @@ def test_kafkas_own_tools_stand_in_the_base_cells_and_in_all_that_they_can_of_th
         cell = next(one for one in CELLS if one.name == name)
         return sum(one.is_java for one in contenders(cell, PROFILES[profile], TOOLS))
 
-    assert [java(name, "standard") for name in ("produce", "consume", "transactional", "round-trip")] == [2, 1, 1, 1]
+    assert [java(name, "standard") for name in ("produce", "consume", "transactional", "round-trip")] == [3, 1, 1, 1]
     assert java("produce-lz4", "standard") == 0
     assert java("produce-lz4", "full") == 1
