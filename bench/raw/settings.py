@@ -14,8 +14,8 @@ TRANSACTION_S: Final = 0.1
 """A transaction is committed this long after it began, by every contender, as `ProducerPerformance` does it."""
 FETCH_WAIT_MS: Final = 10
 FETCH_BYTES: Final = 2**19
-"""A fetch of one partition at most, with `QUEUE_KIB` and the takes so small that a core's 2 MiB of cache hold what is on
-its way: 4.4 M records/s into columns, against 3.1 M with fetches of 1 MiB, 16 MiB of queue and takes of 100,000.
+"""A fetch of one partition at most, with `QUEUE_KIB` and the takes so small that a core's 2 MiB of cache hold what is
+on its way: 4.4 M records/s into columns, against 3.1 M with fetches of 1 MiB, 16 MiB of queue and takes of 100,000.
 """
 QUEUE_KIB: Final = 8 * 1024
 JAVA_FETCH_BYTES: Final = 2**20
