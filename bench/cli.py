@@ -25,10 +25,11 @@ from bench.matrix.command import PROFILES as MATRIX_PROFILES
 from bench.matrix.command import MatrixOptions, needs_private_network
 from bench.matrix.command import matrix as run_matrix
 from bench.measure import measure
-from bench.options import Options, resolve
+from bench.options import Options
 from bench.raw import plan as raw_plan
 from bench.raw.command import RawOptions
 from bench.raw.command import raw as run_raw
+from bench.resolve import resolve
 from bench.stages import report, require_run, run_all
 from bench.summary import print_summary
 

@@ -4,95 +4,37 @@ Whatever goes wrong after the load began, what was recorded is kept: `run.json` 
 """
 
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from contextlib import ExitStack
+from dataclasses import replace
 
-import orjson
 from confluent_kafka import KafkaException
 
-from bench import provision, replay
-from bench.cluster.endpoints import Endpoints, Wanted
+from bench import provision, replay, tending
+from bench.cluster.endpoints import Wanted
 from bench.cluster.errors import ServerUnavailable
-from bench.cluster.process import Process, start
 from bench.cluster.servers import cluster
 from bench.display import Display
 from bench.nemesis.hands import HANDS
 from bench.nemesis.nemesis import Nemesis
 from bench.nemesis.site import Site
-from bench.process import GO, HISTORY, READY, role_of
+from bench.process import GO, HISTORY
 from bench.recording import convert, counters, environment, live, samples, tables, topics
 from bench.recording.calibration import produce_batch_per_s
 from bench.recording.errors import RecordingFailed
 from bench.recording.fencing import fence, transactional_ids
 from bench.recording.observer import FileObserver
-from bench.recording.quiescence import await_quiescence
-from bench.spec import RunSpec, knobs
-from bench.waiting import DeadlineExceeded, wait_until
-from loadgen.history import History, open_history, read_progress
+from bench.run import Run, ServerDied, write_run
+from bench.spec import RunSpec
+from bench.waiting import DeadlineExceeded
+from loadgen.history import open_history
 from loadgen.null_sink import ceiling
 from loadgen.operations import write_parquet
 from system.runtime.guarantees import GUARANTEES
-from system.runtime.supervisor import GaveUp, Supervisor
+from system.runtime.supervisor import GaveUp
 
-SCHEMA_VERSION = 1
 SEED_DEADLINE_S = 600.0
-READY_DEADLINE_S = 300.0
 LIVE_STOP_DEADLINE_S = 120.0
-STALL_DEADLINE_S = 180.0
-WATCH_PERIOD_S = 0.5
 CALIBRATION_RECORDS_MAX = 500_000
-
-
-class ServerDied(Exception):
-    """A server that the run had started is gone; what was recorded until then is kept."""
-
-
-@dataclass(slots=True)
-class Run:
-    """A run while it goes on."""
-
-    spec: RunSpec
-    command: str
-    display: Display
-    observer: FileObserver
-    endpoints: Endpoints
-    phases: list[dict[str, Any]] = field(default_factory=list)
-    calibration: dict[str, float] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
-    incomplete: str | None = None
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """A named stretch of the run, in `run.json` and on the terminal."""
-        self.display.phase(name)
-        began = time.monotonic_ns()
-        try:
-            yield
-        finally:
-            self.phases.append({"name": name, "begin": began, "end": time.monotonic_ns()})
-
-    def start(self, role: str, name: str, life: int) -> Process:
-        """A process of the run, which ends with the runner whatever happens."""
-        argv = [sys.executable, "-m", "bench.process", role, str(self.spec.path), name, str(life)]
-        network = self.endpoints.network
-        if network is not None and role == "worker":
-            argv = [*network.enter(name), *argv]
-        return start(argv, name=name, log=self.spec.path / "logs" / f"{name}.log", env=_environment())
-
-    def alive(self) -> None:
-        """Raises `ServerDied` when a server of ours is gone."""
-        dead = self.endpoints.dead()
-        if dead:
-            raise ServerDied("; ".join(dead))
-
-
-def _environment() -> dict[str, str]:
-    # Threads of numeric libraries would compete with the system under test for its two cores.
-    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def execute(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) -> RunSpec:
@@ -151,7 +93,7 @@ def _under_load(run: Run) -> None:
     spec = run.spec
     with ExitStack() as stack:
         with run.phase("prime"):
-            supervisor, reader = _primed(run, stack)
+            supervisor, reader = tending.primed(run, stack)
         pids = lambda: {**run.endpoints.pids, **supervisor.pids(), "live-reader": reader.pid, "runner": os.getpid()}  # noqa: E731
         sampler = stack.enter_context(
             samples.Sampler(spec.connection, spec.path, processes=pids, groups=spec.groups(), prefix=spec.prefix)
@@ -164,9 +106,9 @@ def _under_load(run: Run) -> None:
             run.observer.event("plan-expanded", fault=word, faults=list(faults))
         stack.callback(nemesis.heal_all)
         (spec.path / GO).touch()
-        _load(run, supervisor, nemesis, sampler.lag)
+        tending.load(run, supervisor, nemesis, sampler.lag)
         with run.phase("quiesce"):
-            _quiesce(run, supervisor)
+            tending.quiesce(run, supervisor)
             sampler.sample_offsets("quiescent")
         counters.write_counters(
             spec.path, begin, counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
@@ -180,96 +122,6 @@ def _under_load(run: Run) -> None:
     if spec.replay:
         with run.phase("replay"):
             replay.replay(spec, run.start, run.observer)
-
-
-def _primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
-    spec = run.spec
-    reader = run.start("live-reader", "live-reader", 0)
-    stack.callback(reader.kill)
-    names = [*spec.worker_names(), "driver"]
-    supervisor = Supervisor(names, lambda name, life: run.start(role_of(name), name, life), run.observer)
-    stack.callback(supervisor.stop)
-    run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
-
-    def tend() -> None:
-        supervisor.tend()
-        run.alive()
-
-    def ready() -> bool:
-        tend()
-        return (spec.path / READY).exists()
-
-    wait_until(ready, deadline_s=READY_DEADLINE_S, why="the driver to be ready", poll_s=0.1)
-    provision.await_owned(spec, tend)
-    return supervisor, reader
-
-
-def _load(run: Run, supervisor: Supervisor, nemesis: Nemesis, lag: Callable[[], dict[str, int]]) -> None:
-    """Tends the processes until the driver has ended and what was struck has recovered; a load that stands still too
-    long is given up, not waited for.
-    """
-    history = open_history(run.spec.path / HISTORY)
-    moved = (0, time.monotonic())
-    watched_ns = 0
-    while not (supervisor.is_done("driver") and nemesis.is_at_peace):
-        supervisor.tend()
-        run.alive()
-        if time.monotonic_ns() - watched_ns >= WATCH_PERIOD_S * 1e9:
-            watched_ns = _watch(run, history)
-        progress = read_progress(history)
-        if supervisor.is_done("driver"):
-            nemesis.load_ended()
-        nemesis.tend(progress.measure_began_ns)
-        if progress.finished + progress.sent != moved[0] or not nemesis.is_at_peace:
-            moved = (progress.finished + progress.sent, time.monotonic())
-        elif time.monotonic() - moved[1] > STALL_DEADLINE_S:
-            raise DeadlineExceeded(f"no operation was sent or finished for {STALL_DEADLINE_S:g} s")
-        run.display.progress(progress, run.spec, lag())
-        _pause(supervisor)
-    nemesis.load_ended()
-    progress = read_progress(history)
-    names = ("warm-up", "measure", "drain")
-    bounds = (progress.warmup_began_ns, progress.measure_began_ns, progress.drain_began_ns, progress.ended_ns)
-    for name, begin, end in zip(names, bounds, bounds[1:], strict=False):
-        if begin and end:
-            run.phases.append({"name": name, "begin": begin, "end": end})
-
-
-def _watch(run: Run, history: History) -> int:
-    """How many are sent by now: a generator's stamps are its own word, this is the runner's. When it looked."""
-    counted_ns = time.monotonic_ns()
-    run.observer.event("load-watched", sent=history.first_unsent(), counted_ns=counted_ns)
-    return counted_ns
-
-
-def _pause(supervisor: Supervisor) -> None:
-    """A tenth of a second, or until the driver ends."""
-    began = time.monotonic()
-    wait_until(
-        lambda: supervisor.is_done("driver") or time.monotonic() - began > 0.1,
-        deadline_s=5,
-        why="the next look",
-        poll_s=0.05,
-    )
-
-
-def _quiesce(run: Run, supervisor: Supervisor) -> None:
-    """Waits until nothing visible is left to read. A system that does not get there is judged for it, not waited
-    for.
-    """
-
-    def tend() -> None:
-        supervisor.tend()
-        run.alive()
-
-    try:
-        tend()
-        spec = run.spec
-        deadline_s = spec.drain_deadline_s
-        await_quiescence(spec.connection, spec.groups(), deadline_s=deadline_s, also=spec.nothing_to_relay)
-    except DeadlineExceeded as error:
-        run.observer.event("quiescence-missed", reason=str(error))
-        run.display.say(f"not quiescent: {error}")
 
 
 def _record(run: Run) -> None:
@@ -293,32 +145,3 @@ def _convert(run: Run) -> None:
     if (spec.path / HISTORY / "history.json").exists():
         describe = spec.described().describe(spec)
         write_parquet(open_history(spec.path / HISTORY), spec.path / "operations.parquet", describe=describe)
-
-
-def write_run(run: Run) -> None:
-    """`run.json`, whole or not at all."""
-    spec = run.spec
-    checkout = environment.checkout()
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": spec.path.name,
-        "scenario": spec.scenario,
-        "guarantee": spec.guarantee,
-        "fault": spec.fault,
-        "broken": spec.broken,
-        "condition": spec.wrong().condition,
-        "seed": spec.seed,
-        "prefix": spec.prefix,
-        "command": run.command,
-        "knobs": knobs(spec),
-        "environment": run.environment,
-        "commit": checkout.commit,
-        "dirty": checkout.dirty,
-        "phases": run.phases,
-        "calibration": run.calibration,
-    }
-    if run.incomplete is not None:
-        content["incomplete"] = run.incomplete
-    partial = spec.path / "run.json.partial"
-    partial.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    partial.replace(spec.path / "run.json")

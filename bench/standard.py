@@ -14,7 +14,8 @@ from rich.console import Console
 
 from bench.check import exit_code
 from bench.display import Display
-from bench.options import Options, one_of, resolve
+from bench.options import Options, one_of
+from bench.resolve import resolve
 from bench.stages import run_all
 from bench.summary import print_summary
 

@@ -14,7 +14,8 @@ from bench.display import Display
 from bench.matrix.cells import Cell, Result, repeating
 from bench.matrix.recovered import recoveries
 from bench.measure.files import json_object
-from bench.options import Options, resolve
+from bench.options import Options
+from bench.resolve import resolve
 from bench.stages import run_all
 from verifiers.checker import Judgement
 

@@ -15,7 +15,8 @@ from bench.matrix.command import needs_private_network as needs_private_network_
 from bench.nemesis.network import HANDS, needs_private_network
 from bench.nemesis.plan import parse_plan
 from bench.nemesis.site import Missed, Site
-from bench.options import Options, UsageError, resolve
+from bench.options import Options, UsageError
+from bench.resolve import resolve
 
 INSIDE = """
 import socket, subprocess, sys

@@ -17,7 +17,8 @@ from bench.display import Display
 from bench.matrix import kill, trial
 from bench.matrix.cells import Cell, Result
 from bench.measure import measure
-from bench.options import Options, resolve
+from bench.options import Options
+from bench.resolve import resolve
 from bench.runner import execute
 from bench.scenario import scenarios
 from tests.bench.running import run
