@@ -7,7 +7,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.raw.contenders import COLUMNAR, KEYED, PORTABLE, PRODUCE_LOOP, PRODUCER_AS_IT_COMES
+from bench.raw.contenders import COLUMNAR, KEYED, PORTABLE, PRODUCE_LOOP, PRODUCER_AS_IT_COMES, PRODUCER_WARM
 from bench.raw.table import figure_of
 from reports.drawing import axes, colour, in_both_widths, svg
 from reports.rounding import short
@@ -18,7 +18,14 @@ LINE: Final = 19
 MARGINS: Final = 32
 LABEL_ROOM: Final = 1.24
 """Of the longest bar, so that the figure behind it stays on the drawing."""
-ROLES: Final = {COLUMNAR: "c1", KEYED: "c4", PORTABLE: "c8", PRODUCE_LOOP: "c3", PRODUCER_AS_IT_COMES: "c7"}
+ROLES: Final = {
+    COLUMNAR: "c1",
+    KEYED: "c4",
+    PORTABLE: "c8",
+    PRODUCE_LOOP: "c3",
+    PRODUCER_AS_IT_COMES: "c7",
+    PRODUCER_WARM: "c5",
+}
 CONFLUENT, JAVA = "c2", "c6"
 
 Cells = Sequence[Mapping[str, Any]]
