@@ -31,17 +31,18 @@ def primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     stack.callback(supervisor.stop)
     run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
 
-    def tend() -> None:
-        supervisor.tend()
-        run.alive()
-
     def ready() -> bool:
-        tend()
+        _tend(run, supervisor)
         return (spec.path / READY).exists()
 
     wait_until(ready, deadline_s=READY_DEADLINE_S, why="the driver to be ready", poll_s=0.1)
-    provision.await_owned(spec, tend)
+    provision.await_owned(spec, lambda: _tend(run, supervisor))
     return supervisor, reader
+
+
+def _tend(run: Run, supervisor: Supervisor) -> None:
+    supervisor.tend()
+    run.alive()
 
 
 def load(run: Run, supervisor: Supervisor, nemesis: Nemesis, lag: Callable[[], dict[str, int]]) -> None:
@@ -52,8 +53,7 @@ def load(run: Run, supervisor: Supervisor, nemesis: Nemesis, lag: Callable[[], d
     moved = (0, time.monotonic())
     watched_ns = 0
     while not (supervisor.is_done("driver") and nemesis.is_at_peace):
-        supervisor.tend()
-        run.alive()
+        _tend(run, supervisor)
         if time.monotonic_ns() - watched_ns >= WATCH_PERIOD_S * 1e9:
             watched_ns = _watch(run, history)
         progress = read_progress(history)
@@ -97,14 +97,9 @@ def quiesce(run: Run, supervisor: Supervisor) -> None:
     """Waits until nothing visible is left to read. A system that does not get there is judged for it, not waited
     for.
     """
-
-    def tend() -> None:
-        supervisor.tend()
-        run.alive()
-
+    spec = run.spec
     try:
-        tend()
-        spec = run.spec
+        _tend(run, supervisor)
         deadline_s = spec.drain_deadline_s
         await_quiescence(spec.connection, spec.groups(), deadline_s=deadline_s, also=spec.nothing_to_relay)
     except DeadlineExceeded as error:
