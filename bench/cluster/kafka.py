@@ -23,6 +23,8 @@ COORDINATOR_PARTITIONS: Final = 4
 HEAP_MIB: Final = {1: 1024, 3: 512}
 BROKER_COUNTS: Final = tuple(HEAP_MIB)
 
+COLLECTOR: Final = "-XX:+UseG1GC"
+
 ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 """The brokers' whole environment: KAFKA_* and JAVA_TOOL_OPTIONS of the user's shell would change what is measured."""
 
@@ -125,12 +127,24 @@ def write_files(node: Node, nodes: Sequence[Node]) -> None:
 
 
 @dataclass(frozen=True)
-class Brokers:
-    """The nodes of one cluster and what runs them: a `java` program and Kafka's jars."""
+class Programs:
+    """What runs a node: a `java` program with its `flags`, and Kafka's jars."""
 
-    nodes: tuple[Node, ...]
     java: Path
     class_path: tuple[Path, ...]
+    flags: tuple[str, ...] = ()
+
+    def argv(self, *flags: str) -> tuple[str, ...]:
+        """The command up to the class that is to be run."""
+        return (str(self.java), *flags, *self.flags, "-cp", ":".join(map(str, self.class_path)))
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """The nodes of one cluster and what runs them."""
+
+    nodes: tuple[Node, ...]
+    programs: Programs
 
     @property
     def bootstrap(self) -> str:
@@ -158,7 +172,7 @@ class Brokers:
         heap = (f"-Xmx{heap_mib}m", f"-Xms{heap_mib}m", "-XX:+ExitOnOutOfMemoryError")
         # On two cores the optimising compiler takes a third of the machine for a minute; C1 alone is warm after
         # seconds.
-        collector = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
+        collector = (COLLECTOR, "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
         argv = (*node.entry, *self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
         process = start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
         # Nodes that are asked to end together would each wait for a controller that is ending too.
@@ -168,7 +182,7 @@ class Brokers:
         # Without the first two, files outside the node's folder would stay behind a killed process.
         places = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={node.folder / 'tmp'}")
         quiet = ("-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={node.logging}")
-        return (str(self.java), *flags, *places, *quiet, "-cp", ":".join(map(str, self.class_path)))
+        return self.programs.argv(*flags, *places, *quiet)
 
 
 def choose_nodes(

@@ -21,8 +21,8 @@ import psutil
 from bench.cluster.cache import cache_folder
 from bench.cluster.endpoints import Wanted
 from bench.cluster.errors import ServerUnavailable
-from bench.cluster.jars import kafka_jars
 from bench.cluster.process import tail
+from bench.cluster.programs import kafka_programs
 from bench.cluster.servers import cluster
 from bench.cluster.shield import shield
 from bench.waiting import DeadlineExceeded, wait_until
@@ -87,7 +87,7 @@ def up(brokers: int = 1, *, kafka_port: int | None = None, postgres_port: int | 
         raise AlreadyUp(f"a cluster is up already: {kept}; `choreobench down` stops it")
     place.refusal.unlink(missing_ok=True)
     # Here, and not only in the keeper, so that the progress of a first download is seen.
-    kafka_jars(cache_folder())
+    kafka_programs()
     words = {"brokers": brokers, "kafka_port": kafka_port, "postgres_port": postgres_port}
     keeper = _spawn([sys.executable, "-m", "bench.cluster.keeper", orjson.dumps(words).decode()], place.log)
     return _await_keeper(place, keeper)

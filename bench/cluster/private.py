@@ -12,8 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from bench.cluster.cache import cache_folder
-from bench.cluster.jars import kafka_jars
+from bench.cluster.programs import kafka_programs
 
 MARK: Final = "CHOREOBENCH_PRIVATE_NETWORK"
 """In the environment of a command that is inside."""
@@ -57,7 +56,7 @@ def enter_private(argv: Sequence[str], *, module: str) -> str | None:
     """
     refused = refusal()
     if refused is None:
-        kafka_jars(cache_folder())  # Nothing can be fetched from inside.
+        kafka_programs()  # Nothing can be fetched from inside.
         become_private(argv, module=module)
     return refused
 

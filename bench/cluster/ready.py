@@ -6,6 +6,7 @@ work: only then does no client meet "coordinator load in progress". PostgreSQL i
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -97,9 +98,11 @@ def _probe_topic(admin: AdminClient, *, copies: int) -> Iterator[str]:
 
 
 def _send_and_read(properties: Properties, topic: str) -> None:
-    """One record there and back, by an idempotent producer and a reader without a group."""
+    """One record there and back, by a producer without an id (librdkafka takes a second to ask again for one that a
+    young broker refused) and a reader without a group.
+    """
     sent = uuid4().bytes
-    producer = Producer({**properties, "enable.idempotence": True, "acks": "all"}, logger=QUIET)
+    producer = Producer({**properties, "acks": "all"}, logger=QUIET)
     producer.produce(topic, sent)
     if producer.flush(START_S):
         raise DeadlineExceeded("a record was not acknowledged")
@@ -120,19 +123,25 @@ def _warm_coordinators(admin: AdminClient, properties: Properties, topic: str) -
     """Make every partition of `__transaction_state` and `__consumer_offsets` do something.
 
     The partition of an id is Java's `hashCode` of it modulo their number, so ids that differ in the last digit alone
-    meet all of them.
+    meet all of them. All at once: librdkafka asks again every half second for a coordinator that is not there yet.
     """
     names = [f"{topic}-{digit}" for digit in range(COORDINATOR_PARTITIONS)]
-    for name in names:
-        producer = Producer({**properties, "transactional.id": name}, logger=QUIET)
-        producer.init_transactions(START_S)
-        member = Consumer({**properties, "group.id": name, "enable.auto.commit": False}, logger=QUIET)
-        try:
-            wait_until(partial(_commits, member, topic), deadline_s=START_S, why="an offset to be committed")
-        finally:
-            member.close()
-    for done in admin.delete_consumer_groups(names).values():
-        done.result(timeout=START_S)
+    with ThreadPoolExecutor(COORDINATOR_PARTITIONS) as pool:
+        for done in [pool.submit(_warm_coordinator, name, properties, topic) for name in names]:
+            done.result()
+    for deleted in admin.delete_consumer_groups(names).values():
+        deleted.result(timeout=START_S)
+
+
+def _warm_coordinator(name: str, properties: Properties, topic: str) -> None:
+    """A transactional id and a group of this name."""
+    producer = Producer({**properties, "transactional.id": name}, logger=QUIET)
+    producer.init_transactions(START_S)
+    member = Consumer({**properties, "group.id": name, "enable.auto.commit": False}, logger=QUIET)
+    try:
+        wait_until(partial(_commits, member, topic), deadline_s=START_S, why="an offset to be committed")
+    finally:
+        member.close()
 
 
 def _commits(member: Consumer, topic: str) -> bool:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from bench.cluster import kafka, postgres
-from bench.cluster.cache import cache_folder
 from bench.cluster.endpoints import Endpoints, Wanted, obituary
 from bench.cluster.errors import ServerUnavailable
-from bench.cluster.jars import kafka_jars
-from bench.cluster.java import find_java
 from bench.cluster.network import Network
 from bench.cluster.ports import free_ports, require_free
 from bench.cluster.process import Process
+from bench.cluster.programs import kafka_programs
 from bench.cluster.ready import await_kafka, await_postgres
 from bench.cluster.roster import Roster, Starts
 from bench.cluster.shield import shield
@@ -98,9 +96,9 @@ def _choose(start: Start, place: Path) -> _Servers:
     """Programs, ports and folders of the servers that are not named."""
     wanted, brokers, database = start.wanted, None, None
     if wanted.bootstrap is None:
-        java, jars = find_java(), kafka_jars(cache_folder())
+        programs = kafka_programs()
         nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place, network=start.network)
-        brokers = kafka.Brokers(nodes, java.program, tuple(jars))
+        brokers = kafka.Brokers(nodes, programs)
     if wanted.dsn is None and wanted.database:
         named = wanted.postgres_port
         port = free_ports(1)[0] if named is None else require_free(named, server="PostgreSQL")

@@ -15,9 +15,8 @@ from typing import Any, Final
 import orjson
 from rich.console import Console
 
-from bench.cluster.cache import cache_folder
 from bench.cluster.endpoints import Wanted, read_client_config
-from bench.cluster.jars import kafka_jars
+from bench.cluster.programs import kafka_programs
 from bench.matrix import crash, document, fault, guarantee, kill, rebalance
 from bench.matrix.asked import Asked
 from bench.matrix.cells import Cell, Claim, Result
@@ -117,7 +116,7 @@ def matrix(options: MatrixOptions, *, command: Callable[[int], str], console: Co
     )
     _write(planned, results(planned.folder, planned.cells))
     if options.bootstrap_servers is None:
-        kafka_jars(cache_folder())  # Here, and not only in the cells, so that the progress of a first download is seen.
+        kafka_programs()  # Here, and not only in the cells, so that the progress of a first download is seen.
     with ExitStack() as stack:
         meter = stack.enter_context(Meter(console, planned=len(planned.cells), done=there))
         shared = stack.enter_context(Shared(planned.wanted, logs=planned.folder / "logs"))
