@@ -74,6 +74,7 @@ def _work(spec: RunSpec, name: str, life: int, observer: Observer, *, is_twin: b
         guarantee=GUARANTEES[spec.guarantee],
         session_timeout_ms=spec.session_timeout_ms,
         membership=Membership(spec.group_protocol, spec.assignor, spec.static_members),
+        partitions=spec.partitions,
         crashes=() if is_twin else spec.crash_of(service, slot=int(slot), life=life),
         stopping=stop.is_set,
     )

@@ -39,6 +39,9 @@ SCHEMA: Final = pa.schema(
 batch.
 """
 
+Consumer = tuple[ColumnConsumer, Sequence[TopicPartition]]
+"""One of its consumers, and the partitions that it reads."""
+
 POLL_S: Final = 0.5
 LEAN: Final[Client] = {
     "fetch.wait.max.ms": 500,
@@ -47,6 +50,10 @@ LEAN: Final[Client] = {
     "queued.max.messages.kbytes": 16 * 1024,
 }
 """Few, large fetches: half a second of delay costs nothing here, a fetch every few milliseconds would."""
+TOGETHER: Final = 100
+"""A topic of more partitions has a consumer of its own: for every record that arrives the broker looks through all
+partitions of the fetches that wait for it.
+"""
 
 
 def read_along(
@@ -59,34 +66,53 @@ def read_along(
     """
     asker = Asker(client)
     partitions = partitions_of(asker, topics, deadline_s=stall_s)
-    consumer = open_consumer(client, LEAN)
+    consumers: list[Consumer] = []
     raw = _raw_files(run_folder, topics)
     try:
-        consumer.assign([TopicPartition(one.topic, one.partition, 0) for one in partitions])
-        reached = _follow(consumer, partitions, raw, stop)
-        _catch_up(consumer, raw, reached, ends_of(asker, partitions, deadline_s=stall_s), stall_s)
+        for together in _groups(partitions):
+            consumers.append((open_consumer(client, LEAN), together))
+            consumers[-1][0].assign([TopicPartition(one.topic, one.partition, 0) for one in together])
+        reached = _follow(consumers, raw, stop)
+        _catch_up(consumers, raw, reached, ends_of(asker, partitions, deadline_s=stall_s), stall_s)
     finally:
-        consumer.close()
+        for consumer, _ in consumers:
+            consumer.close()
         for descriptor in raw.values():
             os.close(descriptor)
     return convert_live(run_folder, topics)
 
 
+def _groups(partitions: Sequence[TopicPartition]) -> list[list[TopicPartition]]:
+    """Those of one consumer each: all small topics together, each large one alone."""
+    by_topic: dict[str, list[TopicPartition]] = {}
+    for one in partitions:
+        by_topic.setdefault(one.topic, []).append(one)
+    small = [one for each in by_topic.values() if len(each) <= TOGETHER for one in each]
+    return [*([small] if small else []), *(each for each in by_topic.values() if len(each) > TOGETHER)]
+
+
 def _follow(
-    consumer: ColumnConsumer, partitions: Sequence[TopicPartition], raw: Mapping[str, int], stop: Callable[[], bool]
+    consumers: Sequence[Consumer], raw: Mapping[str, int], stop: Callable[[], bool]
 ) -> dict[tuple[str, int], int]:
     """Read until told to stop; the positions reached."""
     reached: dict[tuple[str, int], int] = {}
     while not stop():
-        _append(consumer.take(records_max=BATCH, timeout_s=POLL_S), raw, reached)
-    for one in consumer.position(partitions):
-        key = (one.topic, one.partition)
-        reached[key] = max(reached.get(key, 0), one.offset)
+        for consumer, _ in consumers:
+            _append(consumer.take(records_max=BATCH, timeout_s=POLL_S / len(consumers)), raw, reached)
+    for consumer, partitions in consumers:
+        _note(consumer, partitions, reached)
     return reached
 
 
+def _note(consumer: ColumnConsumer, partitions: Sequence[TopicPartition], reached: dict[tuple[str, int], int]) -> None:
+    """How far it has read of these; past what it was given where control records stand behind it."""
+    for one in consumer.position(partitions):
+        key = (one.topic, one.partition)
+        reached[key] = max(reached.get(key, 0), one.offset)
+
+
 def _catch_up(
-    consumer: ColumnConsumer,
+    consumers: Sequence[Consumer],
     raw: Mapping[str, int],
     reached: dict[tuple[str, int], int],
     ends: Mapping[tuple[str, int], int],
@@ -94,13 +120,13 @@ def _catch_up(
 ) -> None:
     moved = time.monotonic()
     while missing := [key for key, end in ends.items() if reached.get(key, 0) < end]:
-        before = dict(reached)
-        batch = consumer.take(records_max=BATCH, timeout_s=0.05)
-        _append(batch, raw, reached)
-        for one in consumer.position([TopicPartition(*key) for key in missing]):
-            key = (one.topic, one.partition)
-            reached[key] = max(reached.get(key, 0), one.offset)
-        if len(batch) or reached != before:
+        before, arrived = dict(reached), 0
+        for consumer, partitions in consumers:
+            batch = consumer.take(records_max=BATCH, timeout_s=0.05)
+            arrived += len(batch)
+            _append(batch, raw, reached)
+            _note(consumer, partitions, reached)
+        if arrived or reached != before:
             moved = time.monotonic()
         elif time.monotonic() - moved > stall_s:
             topic, number = missing[0]

@@ -19,8 +19,8 @@ RECORDS_MAX = 4000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """Everything that a worker is given. `name` is service and slot (`pay-0`): client id; `prefix` leads every topic
-    and group; `stopping()` ends the waiting for a server that is away. `open_producer`, `open_consumer`, `open_relay`
-    and `strike` (what a crash is) are pieces that a wrong system replaces.
+    and group; a topic has so many `partitions`; `stopping()` ends the waiting for a server that is away. A wrong
+    system replaces `open_producer`, `open_consumer`, `open_relay` and `strike` (what a crash is).
     """
 
     name: str
@@ -30,6 +30,7 @@ class WorkerConfig:
     guarantee: Guarantee
     session_timeout_ms: int = config.SESSION_TIMEOUT_MS
     membership: config.Membership = config.COOPERATIVE
+    partitions: int = 1
     records_max: int = RECORDS_MAX
     crashes: Sequence[Crash] = ()
     open_producer: Callable[[config.Properties], BatchProducer] = BatchProducer
@@ -58,6 +59,7 @@ class WorkerConfig:
             group=self.prefix + service.name,
             session_timeout_ms=self.session_timeout_ms,
             how=self.membership,
+            partitions=self.partitions,
         )
         return {**plain, **service.consumer}
 

@@ -30,7 +30,8 @@ class OutcomeReader:
         self._topic = prefix + OUTCOME_CHECKOUT
         self._observer = observer
         self._letters = BatchProducer(config.producer(connection, client_id=prefix + "outcome-letters"))
-        self._consumer = ColumnConsumer(config.reader(connection, client_id=prefix + "outcome-reader"))
+        reader = config.reader(connection, client_id=prefix + "outcome-reader", partitions=partitions)
+        self._consumer = ColumnConsumer(reader)
         self._ends: list[TopicPartition] = []
         wait_until(
             lambda: self._found_ends(partitions), deadline_s=_DEADLINE_S, why=f"the ends of {self._topic} to be known"

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 
 from bench.recording.errors import RecordingFailed
 from bench.recording.frames import LIVE
-from bench.recording.live import SCHEMA, convert_live, read_along
+from bench.recording.live import SCHEMA, TOGETHER, convert_live, read_along
 from bench.recording.positions import Client
 from bench.waiting import wait_until
 
@@ -54,6 +54,19 @@ def test_it_stops_only_when_told_and_then_with_all_that_is_there(
     table = pq.read_table(tmp_path / "topics-live" / f"{topic}.parquet")
     assert table.num_rows == 150
     assert not raw.exists()
+
+
+def test_large_topics_are_read_by_consumers_of_their_own(
+    client: Client, make_topic: MakeTopic, send: Send, tmp_path: Path
+) -> None:
+    large, other = (make_topic(name, partitions=TOGETHER + 1) for name in ("large", "other"))
+    small = make_topic("small", partitions=2)
+    for topic in (large, other, small):
+        send(topic, [(str(n), "a") for n in range(40)])
+    send(large, [(None, "last")], partition=TOGETHER)
+    assert read_along(client, [large, other, small], tmp_path, lambda: True) == {large: 41, other: 40, small: 40}
+    table = pq.read_table(tmp_path / "topics-live" / f"{large}.parquet")
+    assert TOGETHER in table["partition"].to_pylist()
 
 
 def test_aborted_records_and_their_markers_at_the_end_do_not_hold_it_up(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from system.kafka.config import ASSIGNORS, Membership, Value, member
+from system.kafka.config import ASSIGNORS, Membership, Value, member, reader
 
 EVERY = [
     Membership(protocol, assignor, static)
@@ -35,3 +35,10 @@ def test_under_kip_848_the_client_says_nothing_that_the_broker_says(assignor: st
 def test_eager_members_give_up_everything() -> None:
     assert {how.assignor for how in EVERY if how.is_eager} == {"range", "roundrobin"}
     assert {how.protocol for how in EVERY if how.is_eager} == {"classic"}
+
+
+def test_a_fetch_over_many_partitions_waits_longer() -> None:
+    waits = [reader({}, client_id="t", partitions=count)["fetch.wait.max.ms"] for count in (1, 64, 900)]
+    assert waits == [15, 15, 150]
+    grouped = member({}, client_id="t", group="g", session_timeout_ms=6000, partitions=900)
+    assert grouped["fetch.wait.max.ms"] == 150
