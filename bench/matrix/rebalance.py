@@ -63,12 +63,15 @@ SETTLES_S: Final = 8.0
 """Until the next change: a process that was started has joined by then, on a slow machine too."""
 
 
-def plan(profile: Profile) -> tuple[str, float]:
+def plan(profile: Profile, *, partitions: int, workers: int) -> tuple[str, float]:
     """The faults of a run, and how long its load lasts in seconds; a third of a second later in each round, so that no
-    two rounds meet the heartbeats in the same phase."""
+    two rounds meet the heartbeats in the same phase. Where every partition can have a member of its own one more would
+    be given nothing.
+    """
+    kinds = [kind for kind in profile.kinds if kind != "out" or workers < partitions]
     words, at_s = [], 2.0
     for number in range(profile.rounds):
-        for kind in profile.kinds:
+        for kind in kinds:
             role = SERVICE if kind in ("out", "in") else f"{SERVICE}-0"
             lasts_s = LASTS_S[kind]
             words.append(f"{kind}:{role}@{at_s + number / 3:.3f}s~{lasts_s:g}s")
@@ -79,29 +82,34 @@ def plan(profile: Profile) -> tuple[str, float]:
 def cells(scenario: Scenario, profile: str, *, seed: int) -> list[Cell]:
     """smoke: one leave and join under two protocols · standard: four protocols · full: more partitions and members."""
     chosen = PROFILES[profile]
-    fault, duration_s = plan(chosen)
     return [
-        Cell(
-            name=f"{protocol}.{partitions}x{workers}",
-            row=f"{partitions} partitions, {workers} members",
-            column=protocol,
-            options=Options(
-                scenario=scenario.name,
-                fault=fault,
-                rate=str(RATE if partitions < MANY else RATE_OF_MANY),
-                duration_s=duration_s,
-                warmup_s=2.0,
-                seed=seed,
-                partitions=partitions,
-                workers=(f"{SERVICE}={workers}",),
-                group_protocol=PROTOCOLS[protocol].protocol,
-                assignor=PROTOCOLS[protocol].assignor,
-                static_members=PROTOCOLS[protocol].static,
-            ),
-        )
+        _cell(scenario, chosen, protocol, partitions=partitions, workers=workers, seed=seed)
         for partitions, workers in chosen.shapes
         for protocol in chosen.protocols
     ]
+
+
+def _cell(scenario: Scenario, profile: Profile, protocol: str, *, partitions: int, workers: int, seed: int) -> Cell:
+    fault, duration_s = plan(profile, partitions=partitions, workers=workers)
+    how = PROTOCOLS[protocol]
+    return Cell(
+        name=f"{protocol}.{partitions}x{workers}",
+        row=f"{partitions} partitions, {workers} members",
+        column=protocol,
+        options=Options(
+            scenario=scenario.name,
+            fault=fault,
+            rate=str(RATE if partitions < MANY else RATE_OF_MANY),
+            duration_s=duration_s,
+            warmup_s=2.0,
+            seed=seed,
+            partitions=partitions,
+            workers=(f"{SERVICE}={workers}",),
+            group_protocol=how.protocol,
+            assignor=how.assignor,
+            static_members=how.static,
+        ),
+    )
 
 
 def claims(results: Sequence[Result]) -> list[Claim]:

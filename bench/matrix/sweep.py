@@ -12,7 +12,7 @@ import orjson
 from bench.check import write
 from bench.matrix.cells import Cell, Result
 from bench.waiting import wait_until
-from verifiers.recording import BadRecording
+from verifiers.folder import BadRecording
 
 CELLS: Final = "cells"
 POLL_S: Final = 0.1

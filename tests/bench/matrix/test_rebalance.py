@@ -36,6 +36,12 @@ def test_every_plan_is_legal_and_over_before_the_load(profile: str) -> None:
         assert all(fault.at_s + fault.for_s < float(cell.options.duration_s or 0) for fault in faults)
 
 
+def test_nobody_joins_where_every_partition_has_a_member() -> None:
+    cells = rebalance.cells(scenarios()["checkout"], "full", seed=1)
+    joined = {cell.row for cell in cells if cell.options is not None and "out:" in str(cell.options.fault)}
+    assert {cell.row for cell in cells} - joined == {"4 partitions, 10 members"}
+
+
 @pytest.mark.parametrize(
     ("protocol", "kind", "p90", "verdict"),
     [

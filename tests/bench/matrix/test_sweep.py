@@ -11,7 +11,7 @@ from bench.matrix.document import FILE, Heading, unfinished, write_document
 from bench.matrix.sweep import Results, results, sweep
 from bench.options import Options
 from tests.bench.matrix.literal import result
-from verifiers.recording import BadRecording
+from verifiers.folder import BadRecording
 
 CELLS = [Cell(name=name, row=name, column="c") for name in ("a", "b", "c")]
 HEAD = Heading(kind="crash", scenario="checkout", profile="smoke", seed=3, only=None, commit="c0ffee", dirty=False)
