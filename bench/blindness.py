@@ -24,7 +24,8 @@ from bench.guarantees import TOLERATES
 from bench.mutations import EVENTS, RUN, Mutation, held, mutated, mutations
 from verifiers.checker import Checker, judge, run_checker
 from verifiers.disturbance import disturbances
-from verifiers.recording import Content, Recording, content_of, opened
+from verifiers.folder import Content, content_of
+from verifiers.recording import Recording, opened
 
 FILE: Final = "blindness.json"
 PROCESSES_MAX: Final = 2

@@ -3,7 +3,7 @@ old.
 
 Runs each checker of the scenario, then judges: kinds that the guarantee tolerates leave a verdict VALID in a run that
 something disturbed. A fault or a condition that did not bite makes the run UNKNOWN, as nothing was tried. A folder that
-is no whole recording raises `verifiers.recording.BadRecording` with one line; the command line answers that with exit
+is no whole recording raises `verifiers.folder.BadRecording` with one line; the command line answers that with exit
 64, as it says something about the argument and nothing about the system.
 """
 
@@ -20,7 +20,8 @@ from bench.guarantees import TOLERATES
 from verifiers.checker import Checker, Judgement, Verdict, judge, run_checker
 from verifiers.disturbance import disturbances
 from verifiers.evidence import Source, with_evidence
-from verifiers.recording import BadRecording, Recording, open_recording
+from verifiers.folder import BadRecording
+from verifiers.recording import Recording, open_recording
 
 EXIT_SAFETY: Final = 1
 EXIT_UNKNOWN: Final = 2

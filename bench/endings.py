@@ -12,7 +12,7 @@ from bench.options import UsageError
 from bench.recording.errors import RecordingFailed
 from bench.stages import ReportFailed
 from system.kafka.config import BadClientConfig
-from verifiers.recording import BadRecording
+from verifiers.folder import BadRecording
 
 UNKNOWN, USAGE, UNAVAILABLE, BUG, INTERRUPTED = 2, 64, 69, 70, 130
 SPEAKER: Final = "choreobench: "

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verifiers.recording import Content, event_row
+from verifiers.folder import Content, event_row
 
 EVENTS: Final = "events"
 RUN: Final = "run.json"

@@ -12,7 +12,7 @@ from bench.display import Display
 from bench.measure import measure
 from bench.runner import execute
 from bench.spec import RunSpec
-from verifiers.recording import BadRecording
+from verifiers.folder import BadRecording
 
 LATEST = "latest"
 RUN_FILE = "run.json"

@@ -14,15 +14,11 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
+from system.kafka.abi import CONSUMER, LEAVE_NO_GROUP, LIBRARY, Message, RebalanceCallback
 from system.kafka.columns import address
 from system.kafka.config import Properties
 from system.kafka.kernel import KERNEL, Kernel
 from system.kafka.librdkafka import (
-    CONSUMER,
-    LEAVE_NO_GROUP,
-    LIBRARY,
-    Message,
-    RebalanceCallback,
     checked,
     checked_error,
     configured,

@@ -14,20 +14,11 @@ import numpy as np
 from confluent_kafka import TopicPartition
 from numpy.typing import NDArray
 
+from system.kafka.abi import LIBRARY, PRODUCER, PURGE_ALL
 from system.kafka.columns import BytesColumn, HeadersColumn, Int32, Int64
 from system.kafka.config import Properties
 from system.kafka.kernel import KERNEL, Kernel, Sender
-from system.kafka.librdkafka import (
-    LIBRARY,
-    PRODUCER,
-    PURGE_ALL,
-    configured,
-    created,
-    group_metadata,
-    look_around,
-    partition_list,
-    property_of,
-)
+from system.kafka.librdkafka import configured, created, group_metadata, look_around, partition_list, property_of
 from system.kafka.records import Sending
 from system.kafka.transactions import checked_step
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from system.kafka import librdkafka
+from system.kafka import abi
 from system.kafka.columns import BytesColumn, HeadersColumn, address
 from system.kafka.native_layouts import Bytes, Headers, header_pointers, pointers
 from system.kafka.native_sender import NativeSender
@@ -83,7 +83,7 @@ class NativeKernel:
         library = ctypes.CDLL(str(path))
         if library.kernel_interface() != INTERFACE:
             raise OSError(f"{path.name} was built from another version; install the project again")
-        addresses = [librdkafka.address(name) for name in _CALLED]
+        addresses = [abi.address(name) for name in _CALLED]
         self._calls = (c_void_p * len(_CALLED))(*addresses)
         self._library = library
         p, n = c_void_p, c_int64

@@ -8,9 +8,10 @@ import numpy as np
 from confluent_kafka import KafkaError
 from numpy.typing import NDArray
 
+from system.kafka.abi import LIBRARY
+from system.kafka.abi import address as function_address
 from system.kafka.columns import address
-from system.kafka.librdkafka import LIBRARY, property_of, topic_handle
-from system.kafka.librdkafka import address as function_address
+from system.kafka.librdkafka import property_of, topic_handle
 from system.kafka.native_layouts import Bytes, Headers, header_pointers, pointers
 from system.kafka.records import REPORT, Handed, Sending
 

@@ -8,8 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from system.kafka.abi import LIBRARY, Message
 from system.kafka.columns import BytesColumn, Header, HeadersColumn
-from system.kafka.librdkafka import LIBRARY, Message
 from system.kafka.portable_sender import PortableSender
 from system.kafka.records import Measured, Records
 

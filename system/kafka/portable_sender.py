@@ -9,8 +9,9 @@ import numpy as np
 from confluent_kafka import KafkaError
 from numpy.typing import NDArray
 
+from system.kafka.abi import BY_KEY, COPY, LIBRARY, DeliveryCallback, Message
 from system.kafka.columns import Header, address
-from system.kafka.librdkafka import BY_KEY, COPY, LIBRARY, DeliveryCallback, Message, topic_handle
+from system.kafka.librdkafka import topic_handle
 from system.kafka.records import MESSAGE, REPORT, Handed, Sending, message_rows
 
 

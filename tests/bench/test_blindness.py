@@ -10,7 +10,7 @@ from bench.cli import main
 from bench.mutations import DROPPED, REPEATED, Mutation, held, mutated, mutations
 from tests.verifiers.legal_history import legal_history
 from tests.verifiers.run_folder import write
-from verifiers.recording import content_of
+from verifiers.folder import content_of
 
 
 @pytest.fixture(scope="module")

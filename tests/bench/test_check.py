@@ -8,7 +8,7 @@ import pytest
 from bench.check import check, exit_code, exit_codes
 from tests.verifiers.legal_history import legal_history
 from tests.verifiers.run_folder import add_event, change, drop_row, topic_file, write
-from verifiers.recording import BadRecording
+from verifiers.folder import BadRecording
 
 ORDERS = 40
 

@@ -16,11 +16,11 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from bench.waiting import wait_until
 from system.kafka import config
+from system.kafka.abi import LIBRARY
 from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.column_producer import Carried, ColumnProducer
 from system.kafka.columns import BytesColumn, Header, HeadersColumn
 from system.kafka.kernel import KERNEL, Kernel
-from system.kafka.librdkafka import LIBRARY
 from system.kafka.native_kernel import NativeKernel
 
 RECORDS = 4_000

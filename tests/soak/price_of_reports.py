@@ -20,9 +20,10 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from bench.cluster.servers import cluster
 from bench.waiting import wait_until
 from system.kafka import config
+from system.kafka.abi import COPY, LIBRARY, PRODUCER
 from system.kafka.column_producer import ColumnProducer
 from system.kafka.columns import BytesColumn, address
-from system.kafka.librdkafka import COPY, LIBRARY, PRODUCER, configured, created, look_around, topic_handle
+from system.kafka.librdkafka import configured, created, look_around, topic_handle
 from system.kafka.records import Sending, message_rows
 
 RECORDS: Final = 1_000_000

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from verifiers.conservation import Account, conserved, history_is_a_chain
-from verifiers.recording import EVENT_SCHEMA, Recording
+from verifiers.folder import EVENT_SCHEMA
+from verifiers.recording import Recording
 
 ACCOUNT = Account("user", "credit", balances="balances", steps="steps", looks="looks")
 Balance = tuple[str, int | None, int | None, int, list[int]]

@@ -9,7 +9,8 @@ import pytest
 from bench.scenarios.checkout.invariants import REQUIRED
 from tests.verifiers.legal_history import legal_history
 from tests.verifiers.run_folder import write
-from verifiers.recording import BadRecording, open_recording
+from verifiers.folder import BadRecording
+from verifiers.recording import open_recording
 
 
 @pytest.fixture

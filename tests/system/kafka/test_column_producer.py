@@ -18,11 +18,11 @@ from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.servers import cluster as started
 from bench.waiting import wait_until
 from system.kafka import config
+from system.kafka.abi import LIBRARY
 from system.kafka.batch import Outgoing
 from system.kafka.column_producer import PLAIN, Carried, ColumnProducer, Delivered
 from system.kafka.columns import BytesColumn, HeadersColumn
 from system.kafka.kernel import KERNEL, Kernel
-from system.kafka.librdkafka import LIBRARY
 from system.kafka.portable_kernel import PortableKernel
 from system.kafka.producer import BatchProducer, Unacknowledged
 from tests.system.kafka.clients import opened
