@@ -14,7 +14,7 @@ from system.checkout.contract import OUTCOME_CHECKOUT, PAY, STOCK
 from system.kafka.batch import Batch, Json, Outgoing
 from system.runtime.pending import Half, Pending, PendingChange
 from system.runtime.service import Replies
-from system.store.postgres import Raced, Transaction, int_array, text_array
+from system.store.postgres import Transaction, insert_new, int_array, text_array
 
 Key = tuple[str, int]
 Message = tuple[str, Any]
@@ -34,7 +34,7 @@ _DECISIONS = """
 
 _DECIDE = """
     INSERT INTO decisions (order_id, tr, decision, replies)
-    SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING"""
+    SELECT * FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[])"""
 
 _CLOSE = """
     UPDATE orders o SET status = v.status, paid = v.status = 'paid'
@@ -170,8 +170,7 @@ def _store(work: Work, replies: dict[Key, list[Message]], db: Transaction) -> No
             _SUCCESS_JSON if own[0] is SUCCESS_MESSAGE else orjson.dumps(own).decode() for own in replies.values()
         ]
         columns = (text_array(order_ids), int_array(trs), text_array(decisions), text_array(stored))
-        if db.execute(_DECIDE, columns, prepare=True).rowcount != len(replies):
-            raise Raced("some transactions were decided by another member")
+        insert_new(_DECIDE, columns, db)
     statuses = {key: "paid" for key, own in replies.items() if own[0] is SUCCESS_MESSAGE}
     statuses.update({key: "not_paid" for key, own in replies.items() if own[0] is FAIL_MESSAGE})
     statuses.update(dict.fromkeys(work.released, "not_paid"))

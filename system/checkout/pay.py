@@ -7,16 +7,7 @@ from typing import Any
 from system.checkout.payments import CREDIT
 from system.kafka.batch import Batch
 from system.runtime.service import Outcomes
-from system.store.postgres import Transaction, int_array, text_array
-
-# One statement settles every user whose credit covers all of the batch's debits, in whatever order they stand. The
-# input is sorted: rows are locked in the order of the ids, so that two workers wait for each other instead of
-# deadlocking.
-_SETTLE = """
-    UPDATE users u SET credit = u.credit - v.debit + v.refund
-    FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS v(user_id, debit, refund)
-    WHERE u.user_id = v.user_id AND u.credit >= v.debit
-    RETURNING u.user_id, u.credit"""
+from system.store.postgres import Transaction
 
 
 def pay(commands: Batch, db: Transaction) -> Outcomes:
@@ -38,37 +29,11 @@ def pay(commands: Batch, db: Transaction) -> Outcomes:
             debits[user] = debits.get(user, 0) + amount
         else:
             refunds[user] = refunds.get(user, 0) + (amount if refunded else 0)
-    contested = _cancelled_in_the_same_batch(commands)
-    credits_after = _settle(debits, refunds, contested, db)
     # Credits before the batch, from which each record's own balance follows in order.
-    credit = {user: after + debits.get(user, 0) - refunds.get(user, 0) for user, after in credits_after.items()}
-    left = CREDIT.lock({row[1] for row in rows}.difference(credit), db)
-    credit.update(left)
+    credit, stored = CREDIT.settle(debits, refunds, db)
     outcomes, balances = _one_by_one(rows, credit)
-    CREDIT.put({user: credit[user] for user in left}, db)
+    CREDIT.put({user: left for user, left in credit.items() if left != stored[user]}, db)
     return Outcomes(outcomes, balances)
-
-
-def _cancelled_in_the_same_batch(commands: Batch) -> set[str]:
-    """Users of an order whose payment and cancellation are both new here: only row by row does the second see the
-    first.
-    """
-    cancelled = {key for key, value in commands.rows() if value[0] == "can"}
-    if not cancelled:
-        return set()
-    return {value[2] for key, value in commands.rows() if key in cancelled and value[0] == "pay"}
-
-
-def _settle(debits: dict[str, int], refunds: dict[str, int], contested: set[str], db: Transaction) -> dict[str, int]:
-    users = sorted((debits.keys() | refunds.keys()) - contested)
-    if not users:
-        return {}
-    columns = (
-        text_array(users),
-        int_array([debits.get(user, 0) for user in users]),
-        int_array([refunds.get(user, 0) for user in users]),
-    )
-    return dict(db.execute(_SETTLE, columns, prepare=True).fetchall())
 
 
 def _one_by_one(

@@ -1,5 +1,6 @@
 """The stock consumer: takes all items of an order or none, and puts them back when the order failed elsewhere."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -18,9 +19,8 @@ def stock(commands: Batch, db: Transaction) -> Outcomes:
     successful decrement took. Sums are not enough here: an order that fails for its second item must leave the first
     to the next.
     """
-    stocks = STOCK.lock({item for _, lines in commands.values for item, _ in lines}, db)
-    before = dict(stocks)
     prior = commands.prior or [None] * len(commands)
+    stocks, stored = STOCK.settle(*_sums(commands, prior), db)
     taken_here: set[Any] = set()
     outcomes: list[str] = []
     balances: list[str] = []
@@ -37,10 +37,24 @@ def stock(commands: Batch, db: Transaction) -> Outcomes:
             outcome = "sfail"
         outcomes.append(outcome)
         balances.append(orjson.dumps([stocks.get(item) for item, _ in lines]).decode())
-    STOCK.put({item: left for item, left in stocks.items() if left != before[item]}, db)
+    STOCK.put({item: left for item, left in stocks.items() if left != stored[item]}, db)
     return Outcomes(outcomes, balances)
 
 
+def _sums(commands: Batch, prior: Sequence[str | None]) -> tuple[dict[str, int], dict[str, int]]:
+    """Item → what all decrements together want of it, and what the increments put back."""
+    wanted: dict[str, int] = {}
+    returned: dict[str, int] = {}
+    for (kind, lines), earlier in zip(commands.values, prior, strict=True):
+        sums = wanted if kind == "decrement" else returned
+        counts = kind == "decrement" or earlier == "ssuccess"
+        for item, quantity in lines:
+            sums[item] = sums.get(item, 0) + (quantity if counts else 0)
+    return wanted, returned
+
+
 def _add(stocks: dict[str, int], lines: list[tuple[str, int]], sign: int) -> None:
+    """An item that is not there can be given back to nobody."""
     for item, quantity in lines:
-        stocks[item] += sign * quantity
+        if item in stocks:
+            stocks[item] += sign * quantity

@@ -1,4 +1,7 @@
-"""A table of balances that never fall below zero: credit of users, stock of items."""
+"""A table of balances that never fall below zero: credit of users, stock of items.
+
+Rows are locked in the order of their ids, so that two workers wait for each other instead of deadlocking.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +19,7 @@ class Balances:
     balance: LiteralString
 
     def lock(self, ids: Iterable[str], db: Transaction) -> dict[str, int]:
-        """Id → balance, held until the transaction ends; unknown ids are missing.
-
-        Rows are locked in the order of the ids, so that two workers wait for each other instead of deadlocking.
-        """
+        """Id → balance, held until the transaction ends; unknown ids are missing."""
         wanted = sorted(set(ids))
         if not wanted:
             return {}
@@ -39,6 +39,29 @@ class Balances:
             + " FROM unnest(%s::text[], %s::bigint[]) AS v(id, balance) WHERE t." + self.key + " = v.id"
         )  # fmt: skip
         db.execute(statement, (text_array(ids), int_array(balances[name] for name in ids)), prepare=True)
+
+    def settle(
+        self, taken: Mapping[str, int], given: Mapping[str, int], db: Transaction
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """Takes and gives each id the sum of a batch at once, where its balance covers all that is taken in whatever
+        order the batch stands: nearly everywhere. The others are only locked.
+
+        Id → balance before the batch, and id → what stands in the table by now; unknown ids are missing in both.
+        """
+        ids = sorted(taken.keys() | given.keys())
+        if not ids:
+            return {}, {}
+        statement: LiteralString = (
+            "UPDATE " + self.table + " t SET " + self.balance + " = t." + self.balance + " - v.taken + v.given"
+            + " FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS v(id, taken, given)"
+            + " WHERE t." + self.key + " = v.id AND t." + self.balance + " >= v.taken"
+            + " RETURNING t." + self.key + ", t." + self.balance
+        )  # fmt: skip
+        sums = [int_array([each.get(name, 0) for name in ids]) for each in (taken, given)]
+        settled: dict[str, int] = dict(db.execute(statement, (text_array(ids), *sums), prepare=True).fetchall())
+        before = {name: after + taken.get(name, 0) - given.get(name, 0) for name, after in settled.items()}
+        others = self.lock([name for name in ids if name not in settled], db)
+        return before | others, settled | others
 
     def change(self, ids: Sequence[str], amounts: Sequence[int], db: Transaction) -> list[tuple[bool, int | None]]:
         """(applied, balance after) of each change, in order; one that would fall below zero changes nothing.

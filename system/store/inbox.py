@@ -7,7 +7,7 @@ the same message may stand at two offsets.
 from collections.abc import Sequence
 from typing import Literal, LiteralString, NamedTuple
 
-from system.store.postgres import Raced, Transaction, bool_array, int_array, nullable_text_array, text_array
+from system.store.postgres import Transaction, bool_array, insert_new, int_array, nullable_text_array, text_array
 
 BalanceType = Literal["bigint", "text"]
 """Column type of `balance_after`: one balance, or a JSON array of several."""
@@ -28,8 +28,7 @@ _LOOK_UP: LiteralString = """
 
 _STORE: LiteralString = """
     INSERT INTO inbox (order_id, tr, was_rollback, outcome, balance_after)
-    SELECT * FROM unnest(%s::text[], %s::int[], %s::boolean[], %s::text[], %s::bigint[])
-    ON CONFLICT DO NOTHING"""
+    SELECT * FROM unnest(%s::text[], %s::int[], %s::boolean[], %s::text[], %s::bigint[])"""
 
 _STORE_TEXT: LiteralString = _STORE.replace("%s::bigint[]", "%s::text[]")
 
@@ -58,6 +57,4 @@ def store(
     balances = [None if balance is None else str(balance) for balance in balances_after]
     columns = (text_array(order_ids), int_array(trs), bool_array(rollbacks), text_array(outcomes))
     statement = _STORE if balance_type == "bigint" else _STORE_TEXT
-    stored = db.execute(statement, (*columns, nullable_text_array(balances)), prepare=True).rowcount
-    if stored != len(claims):
-        raise Raced(f"{len(claims) - stored} of {len(claims)} messages were applied by another member")
+    insert_new(statement, (*columns, nullable_text_array(balances)), db)

@@ -135,7 +135,7 @@ def test_past_the_horizon_a_decision_that_is_there_refuses_a_second_one(
 ) -> None:
     twice = batch(("3", ["psuccess", 7]), ("3", ["sfail", LINES]))
     order(twice, db, pending)
-    with pytest.raises(Raced):
+    with pytest.raises(Raced), db.transaction():
         order(twice, db, pending)
     pending[0].horizon = 2
     assert sent(order(twice, db, pending)) == [(PAY, "3_1", ["can", 7, "u"])], "once, though both outcomes are here"

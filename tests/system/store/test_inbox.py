@@ -22,7 +22,7 @@ def test_what_was_stored_is_found_by_its_whole_key(db: Transaction) -> None:
 
 def test_a_message_that_another_member_applied_meanwhile_is_a_race(db: Transaction) -> None:
     store([FIRST], ["psuccess"], [3], db=db, balance_type="bigint")
-    with pytest.raises(Raced):
+    with pytest.raises(Raced), db.transaction():
         store([UNDONE, FIRST], ["canok", "pfail"], [3, None], db=db, balance_type="bigint")
 
 

@@ -50,7 +50,7 @@ def _remembered() -> Callable[[Batch, Transaction, InboxHandler], Replies]:
         if new:
             prior = [stored.get(undone[claim]) if claim in undone else None for claim in new]
             decided = handler.handle(batch.take(list(new.values()), prior=prior), db)
-            with suppress(Raced):  # The row that is there already tells this system nothing.
+            with suppress(Raced), db.transaction():  # The row that is there already tells this system nothing.
                 columns = (list(new), decided.outcomes, decided.balances_after)
                 inbox.store(*columns, db=db, balance_type=handler.balance_type)
             done.update(zip(new, decided.outcomes, strict=True))
