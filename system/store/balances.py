@@ -1,6 +1,8 @@
 """A table of balances that never fall below zero: credit of users, stock of items.
 
-Rows are locked in the order of their ids, so that two workers wait for each other instead of deadlocking.
+Each statement locks its rows in the order of their ids, so that two workers wait for each other. Only between the two
+statements of `settle` can they deadlock, over what one of them could settle and the other could not; the server then
+undoes one of the batches, which is done again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
