@@ -24,6 +24,7 @@ HEAP_MIB: Final = {1: 1024, 3: 512}
 BROKER_COUNTS: Final = tuple(HEAP_MIB)
 
 COLLECTOR: Final = "-XX:+UseG1GC"
+"""What Java has learned at an earlier start fits the collector that it learned it with."""
 
 ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 """The brokers' whole environment: KAFKA_* and JAVA_TOOL_OPTIONS of the user's shell would change what is measured."""

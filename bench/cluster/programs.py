@@ -43,20 +43,31 @@ def kafka_programs() -> Programs:
         return programs
     learned = jars[0].parent / f"java-{java.version}.aot"
     try:
-        with file_lock(learned.with_suffix(".lock")):
-            if not learned.exists():
-                _learn(programs, learned)
-    except ServerUnavailable as error:
+        if not learned.exists():
+            _learn_once(programs, learned)
+    except (ServerUnavailable, OSError) as error:
         print(f"brokers will start slowly: {error}", file=sys.stderr)
         return programs
     return replace(programs, flags=(f"-XX:AOTCache={learned}", QUIET))
 
 
-def _learn(programs: Programs, learned: Path) -> None:
-    """Starts and stops a broker that notes what it uses, then has the notes turned into `learned`."""
+def _learn_once(programs: Programs, learned: Path) -> None:
+    part = learned.with_suffix(".part")
+    with file_lock(learned.with_name("lock")):
+        # Another process may have learned it while this one waited for the lock.
+        if not learned.exists():
+            try:
+                _learn(programs, part)
+                os.replace(part, learned)
+            finally:
+                part.unlink(missing_ok=True)
+
+
+def _learn(programs: Programs, part: Path) -> None:
+    """Starts and stops a broker that notes what it uses, then has the notes turned into the cache `part`."""
     print("Apache Kafka: learning to start quickly (once, about ten seconds)", file=sys.stderr)
     with workspace() as data:
-        notes, part = data / "notes", learned.with_suffix(".part")
+        notes = data / "notes"
         (node,) = choose_nodes(1, None, data)
         for tool in Brokers((node,), programs).start_formats(data):
             _finish(tool)
@@ -64,7 +75,6 @@ def _learn(programs: Programs, learned: Path) -> None:
         _serve_once(Brokers((node,), noting), data)
         making = (COLLECTOR, "-XX:AOTMode=create", f"-XX:AOTConfiguration={notes}", f"-XX:AOTCache={part}", QUIET)
         _finish(start(programs.argv(*making), name="learning of java", log=data / "java.log", env=ENVIRONMENT))
-        os.replace(part, learned)
 
 
 def _serve_once(brokers: Brokers, logs: Path) -> None:

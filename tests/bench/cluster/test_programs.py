@@ -14,6 +14,12 @@ from bench.cluster.programs import kafka_programs
 
 
 @pytest.fixture
+def learned() -> Path:
+    """What the user's own cache folder holds; asked for before `own_cache` stands in for it."""
+    return Path(kafka_programs().flags[0].partition("=")[2])
+
+
+@pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own with the fetched jars, in which nothing was learned yet."""
     jars = kafka_jars(cache_folder())
@@ -25,9 +31,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def runs(found: Programs) -> subprocess.CompletedProcess[str]:
-    """One of Kafka's tools, by a Java that refuses to run without what was learned."""
-    argv = found.argv("-XX:AOTMode=on")
+def runs(found: Programs, *, mode: str = "on") -> subprocess.CompletedProcess[str]:
+    """One of Kafka's tools; with "on" by a Java that refuses to run without what was learned."""
+    argv = found.argv(f"-XX:AOTMode={mode}")
     return subprocess.run(
         [*argv, "kafka.tools.StorageTool", "random-uuid"], capture_output=True, text=True, check=False
     )
@@ -38,10 +44,26 @@ def test_what_is_learned_at_the_first_start_serves_the_next(own_cache: Path, cap
     assert "learning to start quickly" in capfd.readouterr().err
     assert kafka_programs() == first
     assert capfd.readouterr().err == ""
-    assert {path.suffix for path in own_cache.iterdir()} == {".jar", ".aot", ".lock"}
+    assert {path.suffix or path.name for path in own_cache.iterdir()} == {".jar", ".aot", "lock"}
     assert runs(first).returncode == 0
     other = Programs(first.java, first.class_path[1:], first.flags)
     assert runs(other).returncode != 0
+
+
+def test_what_was_learned_and_is_damaged_is_not_used(learned: Path, own_cache: Path) -> None:
+    for damaged in (b"", b"no cache", learned.read_bytes()[:1_000_000]):
+        (own_cache / learned.name).write_bytes(damaged)
+        found = kafka_programs()
+        assert runs(found).returncode != 0
+        assert runs(found, mode="auto").returncode == 0
+
+
+def test_a_cache_folder_that_nobody_may_write_to_only_costs_time(
+    own_cache: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (own_cache / "lock").mkdir()  # Root may write to any folder; a lock that cannot be opened stands for all others.
+    assert kafka_programs().flags == ()
+    assert capfd.readouterr().err.startswith("brokers will start slowly: [Errno")
 
 
 def test_a_java_that_cannot_learn_starts_without_it(
