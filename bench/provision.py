@@ -15,10 +15,11 @@ from psycopg import sql
 
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.shield import shield
+from bench.cluster.topics import make_topics
 from bench.recording.convert import read_events
 from bench.recording.positions import admin_client
 from bench.spec import RunSpec
-from bench.waiting import wait_until
+from bench.waiting import DeadlineExceeded, wait_until
 from system.kafka.config import Properties
 from system.runtime.decoding import DEAD_LETTER_SUFFIX
 
@@ -41,11 +42,12 @@ def create_topics(spec: RunSpec) -> None:
     admin = admin_client(spec.connection)
     # An interruption waits for the answer: a topic that is still being made cannot be removed.
     with shield():
-        for topic, created in admin.create_topics(new_topics(spec), operation_timeout=REQUEST_S).items():
-            try:
-                created.result(REQUEST_S)
-            except KafkaException as error:
-                raise ServerUnavailable(f"topic {topic} could not be made: {error.args[0].str()}") from None
+        try:
+            make_topics(admin, new_topics(spec), deadline_s=REQUEST_S)
+        except KafkaException as error:
+            raise ServerUnavailable(f"the topics could not be made: {error.args[0].str()}") from None
+        except DeadlineExceeded as error:
+            raise ServerUnavailable(f"the topics could not be made: {error}") from None
 
 
 def create_schemas(spec: RunSpec) -> None:

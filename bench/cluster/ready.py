@@ -21,6 +21,7 @@ from bench.cluster.endpoints import obituary
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.kafka import COORDINATOR_PARTITIONS
 from bench.cluster.process import Process
+from bench.cluster.topics import LOST, make_topics
 from bench.waiting import DeadlineExceeded, wait_until
 from system.kafka.config import BadClientConfig
 
@@ -61,11 +62,21 @@ def await_kafka(bootstrap: str, processes: Sequence[Process], *, deadline_s: flo
         require_alive(processes)
         return broker_count(admin) >= nodes
 
+    def all_serve() -> bool:
+        require_alive(processes)
+        try:
+            with _probe_topic(admin, copies=nodes) as topic:
+                _send_and_read(properties, topic)
+                _warm_coordinators(admin, properties, topic)
+        except KafkaException as error:
+            if error.args[0].code() in LOST:
+                return False
+            raise
+        return True
+
     try:
         wait_until(all_registered, deadline_s=deadline_s, why=f"{nodes} Kafka broker(s) to register")
-        with _probe_topic(admin, copies=nodes) as topic:
-            _send_and_read(properties, topic)
-            _warm_coordinators(admin, properties, topic)
+        wait_until(all_serve, deadline_s=deadline_s, why="records, groups and transactions to come through")
     except (DeadlineExceeded, KafkaException) as error:
         require_alive(processes)
         raise ServerUnavailable(f"Kafka at {bootstrap} does not serve: {one_line(error)}") from error
@@ -89,8 +100,7 @@ def broker_count(admin: AdminClient) -> int:
 @contextmanager
 def _probe_topic(admin: AdminClient, *, copies: int) -> Iterator[str]:
     topic = f"choreobench-probe-{uuid4().hex[:8]}"
-    created = admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=copies)])
-    created[topic].result(timeout=START_S)
+    make_topics(admin, [NewTopic(topic, num_partitions=1, replication_factor=copies)], deadline_s=START_S)
     try:
         yield topic
     finally:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from bench.cluster.topics import make_topics
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Asker, Client, admin_client, ends_of, partitions_of
 from bench.waiting import DeadlineExceeded, wait_until
@@ -52,8 +53,7 @@ def produce_batch_per_s(
     topic = f"{prefix}calibration"
     admin = admin_client(client)
     try:
-        wanted = [NewTopic(topic, PARTITIONS, replication)]
-        admin.create_topics(wanted, request_timeout=deadline_s, operation_timeout=deadline_s)[topic].result()
+        make_topics(admin, [NewTopic(topic, PARTITIONS, replication)], deadline_s=deadline_s)
         try:
             wait_until(partial(_is_led, admin, topic), deadline_s=LED_DEADLINE_S, why="leaders of its topic")
             return _median(client, topic, records, rounds)

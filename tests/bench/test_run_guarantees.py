@@ -14,8 +14,8 @@ from bench.cluster.endpoints import Endpoints
 from bench.guarantees import TOLERATES
 from tests.bench.running import Ran
 
-# Early: once pay and stock are dead, what has piled up comes to the order in a batch or two. What repeats for certain is
-# a reply that was produced and neither committed nor cleared: stock answers every record, the order only some.
+# Early: once pay and stock are dead, what has piled up comes to the order in a batch or two. What repeats for certain
+# is a reply that was produced and neither committed nor cleared: stock answers every record, the order only some.
 PLANS = {
     "at-most-once": "crash:pay@after-commit#3+crash:stock@after-state#3+crash:order@after-produce#2",
     "at-least-once": "crash:pay@after-state#3+crash:stock@after-produce#3+crash:order@before-commit#2",
