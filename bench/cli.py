@@ -5,15 +5,14 @@ code.
 import secrets
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from bench import listing, standard
+from bench import cli_options, listing, standard
 from bench.blindness import blindness, print_blindness
 from bench.check import check as check_run
 from bench.check import exit_code
@@ -47,25 +46,6 @@ def choreobench() -> None:
     """
 
 
-def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda function: reduce(lambda inner, decorate: decorate(inner), reversed(decorators), function)
-
-
-_cluster = _options(
-    click.option("--bootstrap-servers", metavar="HOST:PORT,…", help="Use this cluster instead of starting one."),
-    click.option(
-        "--client-config", type=click.Path(path_type=Path), help="librdkafka properties (SASL, TLS), name=value."
-    ),
-)
-_servers = _options(
-    click.option(
-        "--brokers", type=int, default=1, show_default=True, help="1 or 3 brokers of our own, and copies of each topic."
-    ),
-    _cluster,
-    click.option("--dsn", help="Use this PostgreSQL instead of starting one."),
-)
-
-
 @choreobench.command(epilog="Example: choreobench run checkout --rate 5000 --duration-s 30 --seed 1")
 @click.argument("scenario")
 @click.option("--guarantee", help="How the worker loop orders its steps.  [default: idempotent]")
@@ -81,7 +61,7 @@ _servers = _options(
 @click.option(
     "--warmup-s", type=float, default=3.0, show_default=True, help="Seconds of the schedule that do not count."
 )
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes workload and arrivals repeat.  [default: drawn]")
+@cli_options.seed("workload and arrivals")
 @click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A knob of the scenario; `list` shows them."
 )
@@ -106,8 +86,8 @@ _servers = _options(
 @click.option(
     "--replay", is_flag=True, help="Afterwards run the services again over the whole log: no table may change."
 )
-@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
-@_servers
+@cli_options.out
+@cli_options.servers
 def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """One run of SCENARIO: a run folder, checked and reported."""
     options = Options(**typed)
@@ -122,7 +102,7 @@ def run(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decora
 
 
 @choreobench.command(epilog="Example: choreobench check runs/latest")
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@cli_options.run_folder
 def check(folder: Path) -> int:
     """Measure and judge a run folder again, from its files alone."""
     require_run(folder)
@@ -133,7 +113,7 @@ def check(folder: Path) -> int:
 
 
 @choreobench.command("blindness", epilog="Example: choreobench blindness runs/latest --each 20")
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@cli_options.run_folder
 @click.option(
     "--each", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Changes of each column of each file."
 )
@@ -148,7 +128,7 @@ def blindness_command(folder: Path, each: int, seed: int) -> int:
 
 
 @choreobench.command("report", epilog="Example: choreobench report runs/latest")
-@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@cli_options.run_folder
 def report_command(folder: Path) -> int:
     """Render a run folder's page again, from its files alone."""
     require_run(folder)
@@ -169,9 +149,7 @@ def list_command() -> int:
 @click.option("--postgres-port", type=click.IntRange(1, 65535), help="[default: a free one]")
 def up(brokers: str, kafka_port: int | None, postgres_port: int | None) -> int:
     """Start Kafka and PostgreSQL to play with; they run until `down`."""
-    endpoints = keeper.up(brokers=int(brokers), kafka_port=kafka_port, postgres_port=postgres_port)
-    console.print(f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}")
-    return 0
+    return _told(keeper.up(brokers=int(brokers), kafka_port=kafka_port, postgres_port=postgres_port))
 
 
 @choreobench.command(epilog="Example: choreobench down")
@@ -184,28 +162,28 @@ def down() -> int:
 @choreobench.command(epilog="Example: choreobench status")
 def status() -> int:
     """Show what `up` started."""
-    endpoints = keeper.status()
-    line = f"bootstrap.servers={endpoints.bootstrap}\ndsn={endpoints.dsn}" if endpoints else "nothing is up"
-    console.print(line)
+    return _told(keeper.status())
+
+
+def _told(up: keeper.Kept | None) -> int:
+    console.print(f"bootstrap.servers={up.bootstrap}\ndsn={up.dsn}" if up else "nothing is up")
     return 0
 
 
 @choreobench.command(epilog="Example: choreobench bench --profile smoke")
-@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(standard.PROFILES)}.")
-@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
+@cli_options.profile(", ".join(standard.PROFILES))
+@cli_options.out
 def bench(profile: str, out: Path) -> int:
     """The standard bench: what `make bench` runs."""
     return standard.bench(profile, out=out, console=console)
 
 
 @choreobench.command(epilog="Example: choreobench raw --profile smoke --only 'produce*'")
-@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(raw_plan.PROFILES)}.")
+@cli_options.profile(", ".join(raw_plan.PROFILES))
 @click.option("--only", metavar="CELL-PATTERN", help="Only cells of these names, such as 'consume*'.  [default: all]")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), help="Makes payloads and intervals repeat.  [default: drawn]"
-)
-@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
-@_cluster
+@cli_options.seed("payloads and intervals")
+@cli_options.out
+@cli_options.cluster
 def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """What client and broker reach without a choreography, beside Kafka's own tools and the machine's bounds."""
     drawn = secrets.randbelow(2**31) if seed is None else seed
@@ -216,17 +194,17 @@ def raw(seed: int | None, **typed: Any) -> int:  # noqa: ANN401 - click hands ov
 @choreobench.command(epilog="Example: choreobench matrix crash --profile smoke")
 @click.argument("kind")
 @click.argument("scenario", default="checkout")
-@click.option("--profile", default="standard", show_default=True, help=f"{', '.join(MATRIX_PROFILES)}.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1001), help="Makes every cell repeat.  [default: drawn]")
+@cli_options.profile(", ".join(MATRIX_PROFILES))
+@cli_options.seed("every cell", following=1000)
 @click.option(
     "--only", metavar="CELL-PATTERN", help="Only cells of these names, such as 'idempotent.*'.  [default: all]"
 )
 @click.option(
     "--jobs", type=int, default=1, show_default=True, help="Cells at a time, 1 to 64; not where speed is measured."
 )
-@click.option("--out", type=click.Path(path_type=Path), default="runs", show_default=True, help="Where run folders go.")
-@_cluster
-@click.option("--dsn", help="Use this PostgreSQL instead of starting one.")
+@cli_options.out
+@cli_options.cluster
+@cli_options.dsn
 def matrix(**typed: Any) -> int:  # noqa: ANN401 - click hands over what the decorators declare
     """Many small runs as one table. KIND: crash (every failpoint under every guarantee), fault (every kind of fault
     under every guarantee), guarantee (the price of correctness), kill (every broken system and corrupt recording before

@@ -6,12 +6,11 @@ keep their place among the records. Rebalance callbacks run inside `take` and `c
 
 import ctypes
 import weakref
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Final, NamedTuple, Self
+from collections.abc import Iterable
+from typing import Final, Self
 
 import numpy as np
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 from numpy.typing import NDArray
 
 from system.kafka.abi import CONSUMER, LEAVE_NO_GROUP, LIBRARY, Message, RebalanceCallback
@@ -30,19 +29,11 @@ from system.kafka.librdkafka import (
     serialised_group,
     topic_handle,
 )
+from system.kafka.rebalancing import Partitions, Rebalanced, Rebalancing
 from system.kafka.records import Records
 
-Partitions = Sequence[TopicPartition]
-COOPERATIVE: Final = b"COOPERATIVE"
-HURRY_S: Final = 0.2
-
-
-class Rebalanced(NamedTuple):
-    """What to call when partitions come and go; lost ones may have another owner already."""
-
-    on_assign: Callable[[Partitions], None]
-    on_revoke: Callable[[Partitions], None]
-    on_lost: Callable[[Partitions], None]
+NOBODY: Final = Rebalanced(*3 * (lambda _: None,))
+"""Is told of the moves of a consumer outside a group, which has none."""
 
 
 class ColumnConsumer:
@@ -55,14 +46,11 @@ class ColumnConsumer:
         conf = configured(properties)
         self._kernel = kernel
         self._is_classic = properties.get("group.protocol") != "consumer"
-        self._hurried_by: str | None = None
-        self._rebalanced = rebalanced
-        self._left: set[tuple[str, int]] = set()
-        self._raised: BaseException | None = None
+        self._rebalancing = Rebalancing(rebalanced or NOBODY)
         self._held: dict[int, str] = {}
         self._pointers = np.empty(0, np.uint64)
         # librdkafka calls it as long as the client lives, so it lives as long as the client.
-        self._callback = RebalanceCallback(_calling(weakref.WeakMethod(self._moved)))
+        self._callback = RebalanceCallback(self._rebalancing.moved)
         if rebalanced is not None:
             LIBRARY.rd_kafka_conf_set_rebalance_cb(conf, self._callback)
         self._client = created(CONSUMER, conf)
@@ -92,7 +80,7 @@ class ColumnConsumer:
     def subscribe(self, topics: Iterable[str]) -> None:
         """Joins the group of the configuration."""
         names = list(topics)
-        self._hurried_by = names[0] if self._is_classic else None
+        self._rebalancing.hurry(names[0] if self._is_classic else None)
         with partition_list(TopicPartition(topic) for topic in names) as given:
             checked(LIBRARY.rd_kafka_subscribe(self._client, given))
 
@@ -107,14 +95,14 @@ class ColumnConsumer:
         count = self._consumed(0, records_max, 0.0)
         # Only what leaves between this look and the last concerns the record that this one has taken: a partition that
         # left before may have come back since, and its first record is as good as any.
-        self._left.clear()
+        self._rebalancing.left.clear()
         if count == 0:
             count = self._consumed(0, 1, timeout_s)
-            self._left.clear()
+            self._rebalancing.left.clear()
             if count and records_max > 1:
                 count += self._consumed(1, records_max, 0.0)
         messages = self._pointers[:count]
-        if self._left and count:
+        if self._rebalancing.left and count:
             messages = self._without_first_if_left(messages)
         measured = self._kernel.measure(messages, headers=headers)
         topics = tuple(self._name(handle) for handle in measured.topics)
@@ -125,13 +113,14 @@ class ColumnConsumer:
         count: int = LIBRARY.rd_kafka_consume_batch_queue(
             self._queue, round(timeout_s * 1000), address(room), len(room)
         )
-        if count >= 0 and self._raised is None:
-            return count
-        self._kernel.destroy(self._pointers[: begin + max(0, count)])
-        if self._raised is None:
-            raise failure(LIBRARY.rd_kafka_last_error())
-        raised, self._raised = self._raised, None
-        raise raised
+        try:
+            self._rebalancing.reraise()
+            if count < 0:
+                raise failure(LIBRARY.rd_kafka_last_error())
+        except BaseException:
+            self._kernel.destroy(self._pointers[: begin + max(0, count)])
+            raise
+        return count
 
     def _without_first_if_left(self, messages: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """The last look at the queue may have given a partition away after the one before had taken a record of it.
@@ -139,8 +128,8 @@ class ColumnConsumer:
         Within one call librdkafka itself drops what a rebalance made stale.
         """
         first = Message.from_address(int(messages[0]))
-        gone = first.topic is not None and (self._name(first.topic), first.partition) in self._left
-        self._left.clear()
+        gone = first.topic is not None and (self._name(first.topic), first.partition) in self._rebalancing.left
+        self._rebalancing.left.clear()
         if not gone:
             return messages
         self._kernel.destroy(messages[:1])
@@ -156,45 +145,6 @@ class ColumnConsumer:
             assert held == handle, "librdkafka has one handle a topic and client"
             self._held[handle] = name
         return name
-
-    def _moved(self, code: int, pointer: int) -> None:
-        """The rebalance callback: ours first, then the assignment itself, which librdkafka leaves to us."""
-        try:
-            self._tell(code, [partition for partition, _ in partitions_in(pointer)])
-        except BaseException as error:  # noqa: BLE001 - it cannot pass through C: `take` or `close` raises it
-            self._raised = error
-            LIBRARY.rd_kafka_yield(self._client)
-        try:
-            self._synchronise(code, pointer)
-        except KafkaException as error:
-            self._raised = self._raised or error
-
-    def _tell(self, code: int, partitions: Partitions) -> None:
-        assert self._rebalanced is not None
-        if code == KafkaError._ASSIGN_PARTITIONS:
-            self._rebalanced.on_assign(partitions)
-            return
-        self._left.update((one.topic, one.partition) for one in partitions)
-        lost = LIBRARY.rd_kafka_assignment_lost(self._client)
-        (self._rebalanced.on_lost if lost else self._rebalanced.on_revoke)(partitions)
-
-    def _synchronise(self, code: int, pointer: int) -> None:
-        """Whoever has to join once more, joins at once.
-
-        librdkafka sends at most one JoinGroup a second, and a hand-over under the cooperative protocol takes two of
-        every member; a metadata answer takes that limit away. KIP-848 knows no JoinGroup.
-        """
-        assigned = code == KafkaError._ASSIGN_PARTITIONS
-        if LIBRARY.rd_kafka_rebalance_protocol(self._client) == COOPERATIVE:
-            change = LIBRARY.rd_kafka_incremental_assign if assigned else LIBRARY.rd_kafka_incremental_unassign
-            checked_error(change(self._client, pointer))
-        else:
-            checked(LIBRARY.rd_kafka_assign(self._client, pointer if assigned else None))
-        if self._hurried_by is not None:
-            handle = topic_handle(self._client, self._hurried_by)
-            with suppress(KafkaException):  # Without an answer it joins a second later.
-                look_around(self._client, handle, timeout_s=HURRY_S)
-            LIBRARY.rd_kafka_topic_destroy(handle)
 
     def commit(self, offsets: Iterable[TopicPartition]) -> None:
         """Commits these offsets of the group and waits. Raises `KafkaException` if one is refused."""
@@ -246,29 +196,16 @@ class ColumnConsumer:
         """Leaves the group. Raises what a rebalance callback raised."""
         if not self._release.alive:
             return
-        self._hurried_by = None
+        self._rebalancing.hurry(None)
         LIBRARY.rd_kafka_consumer_close(self._client)
         self._release()
-        if self._raised is not None:
-            raised, self._raised = self._raised, None
-            raise raised
+        self._rebalancing.reraise()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _calling(method: "weakref.WeakMethod[Callable[[int, int], None]]") -> Callable[[int, int, int, int], None]:
-    """Without a reference to the consumer, which would keep itself alive through its own callback."""
-
-    def moved(_client: int, code: int, partitions: int, _opaque: int) -> None:
-        call = method()
-        if call is not None:
-            call(code, partitions)
-
-    return moved
 
 
 def _without_errors(rows: list[tuple[TopicPartition, int]]) -> list[TopicPartition]:

@@ -7,10 +7,11 @@ import numpy as np
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from system.kafka.batch import Raw, Span, spans_of
-from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
+from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.columns import Int64
 from system.kafka.config import Properties
 from system.kafka.librdkafka import failure
+from system.kafka.rebalancing import Partitions, Rebalanced
 from system.kafka.records import Records
 
 COMMITTED_S = 30.0

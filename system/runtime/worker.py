@@ -11,9 +11,10 @@ from functools import partial
 from confluent_kafka import KafkaException
 
 from system.kafka.batch import Span
-from system.kafka.consumer import CommitRefused, GroupConsumer
+from system.kafka.consumer import GroupConsumer
 from system.runtime.absence import Absence
 from system.runtime.assignment import Assignment, Partitions
+from system.runtime.committing import Committing
 from system.runtime.failpoints import Failpoints
 from system.runtime.flight import Flight, taken
 from system.runtime.guarantees import Ended, Position, Step, advance, next_step
@@ -26,10 +27,6 @@ from system.runtime.storing import Storing
 from system.runtime.worker_config import WorkerConfig
 
 POLL_S = 0.1
-COMMIT_PERIOD_S = 0.1
-"""Offsets are committed at most so often where the guarantee lets them wait: a commit costs the broker as much as a
-batch of records, and what is read again is harmless there.
-"""
 
 
 class Worker:
@@ -42,7 +39,6 @@ class Worker:
         self._settings = settings
         self._observer = observer
         self._flight = Flight()
-        self._committed_s = 0.0
         self._failpoints = Failpoints(settings.crashes, observer, self._report, strike=settings.strike)
         self._failpoints.passed("after-start")
         guarantee = settings.guarantee
@@ -56,6 +52,7 @@ class Worker:
         self._assignment = Assignment(settings.prefix + service.name, observer, watermark=watermark, relay=relay)
         self._failpoints.passed("after-connect")
         self._consumer = self._join()
+        self._committing = Committing(self._consumer, self._outbound, settings, observer)
         self._act: Mapping[Step, Callable[[], Ended]] = {
             Step.POLL: self._poll,
             Step.STATE: lambda: self._storing.store(self._flight),
@@ -99,7 +96,7 @@ class Worker:
                 if step is Step.STOP:
                     self._settle()
                     return 0
-                if step is Step.COMMIT and self._flight.raws and self._commit_is_due():
+                if step is Step.COMMIT and self._flight.raws and self._committing.is_due():
                     self._failpoints.passed("before-commit")
                 ended = self._act[step]()
                 if ended is Ended.DONE:
@@ -144,10 +141,7 @@ class Worker:
             return Ended.FAILED
         if not self._producer.is_idle():
             self._outbound.acknowledge()
-        try:
-            self._consumer.commit()
-        except CommitRefused as error:
-            self._observer.event("commit-refused", reason=str(error))
+        self._committing.settle()
         return Ended.EMPTY
 
     def _begin(self) -> Ended:
@@ -178,28 +172,8 @@ class Worker:
         if self._watermark is not None and flight.change is not None:
             self._watermark.finish_batch(flight.change, self._flight.positions())
 
-    def _commit_is_due(self) -> bool:
-        waits = Step.COMMIT in self._settings.guarantee.paced
-        return not waits or time.monotonic() - self._committed_s >= COMMIT_PERIOD_S
-
     def _commit(self) -> Ended:
-        if self._flight.letters:
-            # The offsets come first here, and a record that is skipped must not be skipped without a trace.
-            self._outbound.send((), self._flight.taken_letters())
-            if self._outbound.acknowledged() is not Ended.DONE:
-                return Ended.FAILED
-        if not self._commit_is_due():
-            self._consumer.owe(self._flight.spans())
-            return Ended.SKIPPED
-        self._committed_s = time.monotonic()
-        try:
-            self._consumer.commit(self._flight.spans())
-        except CommitRefused as error:
-            self._observer.event("commit-refused", reason=str(error))
-            # Nothing was done yet where the offsets come first: what is still its own it polls again.
-            return Ended.ABORTABLE if self._settings.guarantee.loses else Ended.FAILED
-        self._flight.times = self._flight.times._replace(committed_ns=time.monotonic_ns())
-        return Ended.DONE
+        return self._committing.commit(self._flight)
 
     def _offsets(self) -> Ended:
         assert self._transactions is not None

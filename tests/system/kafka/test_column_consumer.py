@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from bench.waiting import wait_until
 from system.kafka import config
-from system.kafka.column_consumer import ColumnConsumer, Partitions, Rebalanced
+from system.kafka.column_consumer import ColumnConsumer
 from system.kafka.column_producer import Carried
 from system.kafka.columns import BytesColumn, HeadersColumn
 from system.kafka.consumer import CommitRefused, GroupConsumer, raws
 from system.kafka.kernel import Kernel
+from system.kafka.rebalancing import Partitions, Rebalanced
 from system.kafka.records import Records
 from tests.system.kafka.clients import opened
 
