@@ -15,7 +15,7 @@ from psycopg import sql
 
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.shield import shield
-from bench.cluster.topics import make_topics
+from bench.cluster.topics import make_topics, remove_topics
 from bench.recording.convert import read_events
 from bench.recording.positions import admin_client
 from bench.spec import RunSpec
@@ -105,8 +105,7 @@ def remove(connection: Properties, dsn: str, prefix: str, groups: Sequence[str])
     """
     admin = admin_client(connection)
     topics = [topic for topic in admin.list_topics(timeout=REQUEST_S).topics if topic.startswith(prefix)]
-    for future in admin.delete_topics(topics, operation_timeout=REQUEST_S).values() if topics else ():
-        future.result(REQUEST_S)
+    remove_topics(admin, topics, deadline_s=REQUEST_S)
     # A static member leaves with its session only, and until then its group cannot be deleted.
     wait_until(partial(_are_gone, admin, groups), deadline_s=REQUEST_S, why="the run's groups to be gone", poll_s=0.5)
     with psycopg.connect(dsn, connect_timeout=10) as db:

@@ -21,7 +21,7 @@ from bench.cluster.endpoints import obituary
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.kafka import COORDINATOR_PARTITIONS
 from bench.cluster.process import Process
-from bench.cluster.topics import LOST, make_topics
+from bench.cluster.topics import LOST, make_topics, remove_topics
 from bench.waiting import DeadlineExceeded, wait_until
 from system.kafka.config import BadClientConfig
 
@@ -104,7 +104,7 @@ def _probe_topic(admin: AdminClient, *, copies: int) -> Iterator[str]:
     try:
         yield topic
     finally:
-        admin.delete_topics([topic])[topic].result(timeout=START_S)
+        remove_topics(admin, [topic], deadline_s=START_S)
 
 
 def _send_and_read(properties: Properties, topic: str) -> None:

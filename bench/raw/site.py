@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.cluster.endpoints import Endpoints
 from bench.cluster.shield import shield
+from bench.cluster.topics import make_topics, remove_topics
 from bench.raw.payloads import Payloads
 from bench.raw.plan import Cell
 from bench.raw.threads import Busy
@@ -118,13 +119,12 @@ def stand(site: Site, cell: Cell, payloads: Payloads) -> Iterator[Stand]:
     """A fresh topic, deleted in the end. Raises `KafkaException` where the cluster makes none."""
     topic = f"{site.prefix}{secrets.token_hex(4)}"
     admin = admin_client(site.connection)
-    wanted = NewTopic(topic, cell.partitions)
     try:
         # An interruption waits for the answer: a topic that is still being made cannot be deleted.
         with shield():
-            admin.create_topics([wanted], request_timeout=REQUEST_S, operation_timeout=REQUEST_S)[topic].result()
+            make_topics(admin, [NewTopic(topic, cell.partitions)], deadline_s=REQUEST_S)
         yield Stand(site, cell, topic, payloads)
     finally:
         # What was not made cannot be deleted, and a broker that is gone keeps nothing of ours.
-        with shield(), suppress(KafkaException):
-            admin.delete_topics([topic], operation_timeout=REQUEST_S)[topic].result(REQUEST_S)
+        with shield(), suppress(KafkaException, DeadlineExceeded):
+            remove_topics(admin, [topic], deadline_s=REQUEST_S)

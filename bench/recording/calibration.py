@@ -14,7 +14,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from bench.cluster.topics import make_topics
+from bench.cluster.topics import make_topics, remove_topics
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Asker, Client, admin_client, ends_of, partitions_of
 from bench.waiting import DeadlineExceeded, wait_until
@@ -58,7 +58,7 @@ def produce_batch_per_s(
             wait_until(partial(_is_led, admin, topic), deadline_s=LED_DEADLINE_S, why="leaders of its topic")
             return _median(client, topic, records, rounds)
         finally:
-            _deleted(admin, topic)
+            remove_topics(admin, [topic], deadline_s=deadline_s)
     except KafkaException as error:
         raise RecordingFailed(f"could not calibrate: {error.args[0].str()}") from error
     except DeadlineExceeded as error:
@@ -106,7 +106,3 @@ def _send(producer: Producer, topic: str, records: int) -> None:
             if refused.code() != KafkaError._QUEUE_FULL:
                 raise KafkaException(refused)
             producer.poll(0.01)
-
-
-def _deleted(admin: AdminClient, topic: str) -> None:
-    admin.delete_topics([topic], operation_timeout=10)[topic].result(30)
