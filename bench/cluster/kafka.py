@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.cluster.network import Network
-from bench.cluster.ports import HOST, free_ports, require_free
+from bench.cluster.ports import HOST, Ports
 from bench.cluster.process import Process, start
 from system.kafka.config import SESSION_TIMEOUT_MS, heartbeat_interval_ms
 
@@ -187,20 +187,18 @@ class Brokers:
 
 
 def choose_nodes(
-    count: int, first_port: int | None, folder: Path, *, network: Network | None = None
+    count: int, first_port: int | None, ports: Ports, folder: Path, *, network: Network | None = None
 ) -> tuple[Node, ...]:
     """`count` nodes on `first_port` and those that follow, or on free ports, each at a place of its own where there is
     a private network. Raises `ServerUnavailable`.
     """
-    chosen = range(first_port, first_port + count) if first_port is not None else ()
-    ports = [require_free(port, server="Kafka") for port in chosen]
-    free = iter(port for port in free_ports(3 * count) if port not in ports)
-    return tuple(
-        _placed(
-            Node(number, ports[number - 1] if ports else next(free), next(free), folder / f"broker-{number}"), network
-        )
-        for number in range(1, count + 1)
-    )
+    if first_port is None:
+        chosen = ports.free(count)
+    else:
+        chosen = [ports.named(first_port + more, server="Kafka") for more in range(count)]
+    pairs = zip(chosen, ports.free(count), strict=True)
+    nodes = [Node(number, *pair, folder / f"broker-{number}") for number, pair in enumerate(pairs, start=1)]
+    return tuple(_placed(node, network) for node in nodes)
 
 
 def _placed(node: Node, network: Network | None) -> Node:

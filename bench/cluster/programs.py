@@ -7,6 +7,7 @@ a broker that serves for a moment; every later one, of the formatting tool too, 
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from bench.cluster.folder import workspace
 from bench.cluster.jars import kafka_jars
 from bench.cluster.java import find_java
 from bench.cluster.kafka import COLLECTOR, ENVIRONMENT, Brokers, Programs, choose_nodes
+from bench.cluster.ports import Ports
 from bench.cluster.process import Process, start
 from bench.cluster.ready import await_kafka
 from bench.cluster.shield import shield
@@ -66,9 +68,9 @@ def _learn_once(programs: Programs, learned: Path) -> None:
 def _learn(programs: Programs, part: Path) -> None:
     """Starts and stops a broker that notes what it uses, then has the notes turned into the cache `part`."""
     print("Apache Kafka: learning to start quickly (once, about ten seconds)", file=sys.stderr)
-    with workspace() as data:
+    with workspace() as data, closing(Ports()) as ports:
         notes = data / "notes"
-        (node,) = choose_nodes(1, None, data)
+        (node,) = choose_nodes(1, None, ports, data)
         for tool in Brokers((node,), programs).start_formats(data):
             _finish(tool)
         noting = replace(programs, flags=("-XX:AOTMode=record", f"-XX:AOTConfiguration={notes}", QUIET))

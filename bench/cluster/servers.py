@@ -2,13 +2,14 @@
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from bench.cluster.endpoints import Endpoints, Wanted, read_client_config
 from bench.cluster.folder import workspace
 from bench.cluster.network import begin_network
+from bench.cluster.ports import Ports
 from bench.cluster.process import Process
 from bench.cluster.ready import reach_kafka, reach_postgres
 from bench.cluster.shield import shield
@@ -37,9 +38,10 @@ def cluster(
     if wanted.bootstrap is not None and (wanted.dsn is not None or not wanted.database):
         yield Endpoints(bootstrap=wanted.bootstrap, client=client, dsn=wanted.dsn or "")
         return
-    with workspace(folder) as data, _running() as running:
+    with workspace(folder) as data, closing(Ports()) as ports, _running() as running:
         network = begin_network() if wanted.private else None
-        yield start_servers(Start(wanted, client, data, logs.absolute(), running, say, network), stop=stop_all)
+        start = Start(wanted, client, data, logs.absolute(), ports, running, say, network)
+        yield start_servers(start, stop=stop_all)
 
 
 def external(bootstrap: str, client_config: Path | None, dsn: str) -> Endpoints:

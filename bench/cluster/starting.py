@@ -10,7 +10,7 @@ from bench.cluster import kafka, postgres
 from bench.cluster.endpoints import Endpoints, Wanted, obituary
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.network import Network
-from bench.cluster.ports import free_ports, require_free
+from bench.cluster.ports import Ports
 from bench.cluster.process import Process
 from bench.cluster.programs import kafka_programs
 from bench.cluster.ready import await_kafka, await_postgres
@@ -29,12 +29,13 @@ IN_USE: Final = b"Address already in use"
 
 @dataclass(frozen=True)
 class Start:
-    """One start: what is wanted, where it may write, and the list of processes that the caller puts away."""
+    """One start: what is wanted, where it may write, and the ports and processes that the caller puts away."""
 
     wanted: Wanted
     client: Mapping[str, str]
     data: Path
     logs: Path
+    ports: Ports
     running: list[Process]
     say: Say
     network: Network | None = None
@@ -97,11 +98,11 @@ def _choose(start: Start, place: Path) -> _Servers:
     wanted, brokers, database = start.wanted, None, None
     if wanted.bootstrap is None:
         programs = kafka_programs()
-        nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, place, network=start.network)
+        nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, start.ports, place, network=start.network)
         brokers = kafka.Brokers(nodes, programs)
     if wanted.dsn is None and wanted.database:
         named = wanted.postgres_port
-        port = free_ports(1)[0] if named is None else require_free(named, server="PostgreSQL")
+        port = start.ports.free(1)[0] if named is None else start.ports.named(named, server="PostgreSQL")
         database = postgres.prepare(place / postgres.NAME, port)
     return _Servers(brokers, database)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.folder import default_parent
-from bench.cluster.ports import HOST, free_ports, is_free
+from bench.cluster.ports import HOST, Ports, is_free
 from bench.cluster.servers import cluster as start_cluster
 from bench.cluster.servers import external
 from bench.waiting import wait_until
@@ -171,9 +172,10 @@ def test_a_taken_port_is_named_before_anything_starts(server: str, taken: int, t
 
 
 def test_a_cluster_that_is_not_there_is_told_in_one_line(cluster: Endpoints) -> None:
-    (port,) = free_ports(1)
-    with pytest.raises(ServerUnavailable, match=f"Kafka at {HOST}:{port} does not answer within 10 s") as refused:
-        external(f"{HOST}:{port}", None, cluster.dsn)
+    with closing(Ports()) as ports:
+        (port,) = ports.free(1)
+        with pytest.raises(ServerUnavailable, match=f"Kafka at {HOST}:{port} does not answer within 10 s") as refused:
+            external(f"{HOST}:{port}", None, cluster.dsn)
     assert "\n" not in str(refused.value)
 
 

@@ -1,12 +1,14 @@
 """The servers' settings say what the runs rely on."""
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bench.cluster import kafka, postgres
 from bench.cluster.errors import ServerUnavailable
+from bench.cluster.ports import Ports
 from bench.cluster.postgres import Database
 
 
@@ -34,7 +36,8 @@ def test_a_cluster_id_is_what_kafka_takes() -> None:
 
 
 def test_chosen_nodes_share_no_port(tmp_path: Path) -> None:
-    chosen = kafka.choose_nodes(3, None, tmp_path)
+    with closing(Ports()) as ports:
+        chosen = kafka.choose_nodes(3, None, ports, tmp_path)
     assert len({port for node in chosen for port in (node.port, node.controller_port)}) == 6
     assert [node.name for node in chosen] == ["broker-1", "broker-2", "broker-3"]
 

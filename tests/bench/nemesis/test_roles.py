@@ -1,11 +1,13 @@
 """Roles are asked of real brokers, and what they answer agrees with what the client library can see."""
 
+from contextlib import closing
+
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from bench.cluster.endpoints import Endpoints
-from bench.cluster.ports import HOST, free_ports
+from bench.cluster.ports import HOST, Ports
 from bench.nemesis.asking import GROUP, TRANSACTION, Address, NoAnswer, coordinator, partitions, quorum_leader
 from bench.nemesis.roles import addresses, are_in_sync, first_answer, up
 from bench.waiting import wait_until
@@ -72,6 +74,7 @@ def test_brokers_that_all_run_are_in_sync(three_brokers: Endpoints) -> None:
 
 
 def test_a_broker_that_is_not_there_gives_no_answer() -> None:
-    (port,) = free_ports(1)
-    with pytest.raises(NoAnswer, match=f"{HOST}:{port} does not answer"):
-        quorum_leader(Address(HOST, port), timeout_s=0.2)
+    with closing(Ports()) as ports:
+        (port,) = ports.free(1)
+        with pytest.raises(NoAnswer, match=f"{HOST}:{port} does not answer"):
+            quorum_leader(Address(HOST, port), timeout_s=0.2)
