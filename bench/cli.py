@@ -165,8 +165,8 @@ def status() -> int:
     return _told(keeper.status())
 
 
-def _told(up: keeper.Kept | None) -> int:
-    console.print(f"bootstrap.servers={up.bootstrap}\ndsn={up.dsn}" if up else "nothing is up")
+def _told(kept: keeper.Kept | None) -> int:
+    console.print(f"bootstrap.servers={kept.bootstrap}\ndsn={kept.dsn}" if kept else "nothing is up")
     return 0
 
 

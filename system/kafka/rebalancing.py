@@ -25,7 +25,7 @@ class Rebalanced(NamedTuple):
 
 
 class Rebalancing:
-    """One consumer's. It knows its client only inside the callback, so that it never keeps its consumer alive.
+    """One consumer's, which it does not hold: librdkafka tells it the client with each call.
 
     `left` are the (topic, partition) pairs that have gone; who looks at them clears them.
     """
