@@ -2,7 +2,8 @@
 
 A hand-over begins when the owner gives the partition up, loses it or dies (paused: when it was stopped), and ends with
 the first new record that was processed there: one behind everything that was processed before. Time in which no record
-was there to be processed is not counted. Times are CLOCK_MONOTONIC ns.
+was there to be processed is not counted, and where none came before the taker gave it up, died or was paused in its
+turn there is nothing to tell of it. Times are CLOCK_MONOTONIC ns.
 """
 
 from bisect import bisect_right
@@ -23,6 +24,7 @@ ASKED_TO_END: Final = (0, None, -15, 143)
 GIVEN_UP: Final = ("partitions-revoked", "partitions-lost")
 STRUCK_BEFORE_NS: Final = 2_000_000_000
 """A death is that of a failpoint or kill which struck the process at most so long before it was noticed."""
+NEVER: Final = 2**63 - 1
 
 Event = Mapping[str, Any]
 CreatedNs = Callable[[str, int, int], int]
@@ -121,6 +123,8 @@ class _Move:
     begin_ns: int
     taker: str
     assigned_ns: int
+    left_ns: int
+    """When the taker gave it up, died or was paused; far away where it kept it."""
     overlap_ns: int
 
 
@@ -164,13 +168,18 @@ def _given_up(moves: Sequence[tuple[int, str, str]], end_ns: int) -> list[_Move]
         dropped_ns = next((when for when, what, who in later if what == "drop" and who == owner), end_ns)
         if word == "pause":
             if taken is not None and taken[0] <= dropped_ns:
-                found.append(_Move(owner, at_ns, taken[1], taken[0], max(0, dropped_ns - taken[0])))
+                overlap_ns = max(0, dropped_ns - taken[0])
+                found.append(_Move(owner, at_ns, taken[1], taken[0], _left_ns(later, *taken), overlap_ns))
             continue
         if _was_passed_on(moves[:number], owner):
             continue  # It woke up and was told at last; the partition is somebody else's already.
         when, who = taken if taken is not None else (0, "")
-        found.append(_Move(owner, at_ns, who, when, 0))
+        found.append(_Move(owner, at_ns, who, when, _left_ns(later, when, who), 0))
     return found
+
+
+def _left_ns(later: Sequence[tuple[int, str, str]], assigned_ns: int, taker: str) -> int:
+    return next((at_ns for at_ns, word, who in later if who == taker and word != "take" and at_ns > assigned_ns), NEVER)
 
 
 def _was_passed_on(before: Sequence[tuple[int, str, str]], owner: str) -> bool:
@@ -218,10 +227,10 @@ def _measured(place: Place, move: _Move, rows: _Batches | None, created_ns: Crea
     processed_ns = idle_ns = 0
     if rows is not None and move.assigned_ns:
         found = _first_new(rows, move)
-        if found is not None:
-            at, offset = found
-            processed_ns = int(rows.done_ns[at])
-            idle_ns = max(0, created_ns(*place, offset) - move.assigned_ns)
+        born_ns = created_ns(*place, found[1]) if found is not None else NEVER
+        if found is not None and born_ns <= move.left_ns:
+            processed_ns = int(rows.done_ns[found[0]])
+            idle_ns = max(0, born_ns - move.assigned_ns)
     return Handover(
         topic=place[0],
         partition=place[1],

@@ -67,6 +67,32 @@ def test_time_without_a_record_is_not_counted() -> None:
     assert one.first_record_ms == pytest.approx(300 + 15)
 
 
+def test_a_record_that_came_when_the_taker_was_paused_in_its_turn_tells_nothing_of_the_hand_over() -> None:
+    """The pause would be counted against a join that was over long before."""
+    struck = happened("fault-struck", "runner", 2000, fault="pause:pay-1@1s", hit={"processes": ["pay-1"]})
+    journals = journal("pay-0", (500, 0, 9)), journal("pay-1", (9000, 10, 10))
+
+    def born(at_ms: int) -> float | None:
+        (one,) = found([*JOINED, struck], *journals, created_ns=lambda *_: at_ms * MS)
+        return one.first_record_ms
+
+    assert born(2001) is None
+    assert born(1999) == pytest.approx(300 + 9005 - 1999)
+
+
+def test_a_record_behind_the_next_hand_over_belongs_to_that_one() -> None:
+    events = [
+        *JOINED,
+        moved("give", "pay-1", 2000, 0),
+        moved("take", "pay-0", 2100, 0),
+        moved("give", "pay-0", 3000, 0),
+    ]
+    events.append(moved("take", "pay-1", 3050, 0))
+    journals = journal("pay-0", (500, 0, 9)), journal("pay-1", (3110, 10, 10))
+    times = [one.first_record_ms for one in found(events, *journals, created_ns=lambda *_: 3100 * MS)]
+    assert times == [None, None, pytest.approx(50 + 15)]
+
+
 def test_a_partition_that_nobody_takes_has_no_first_record() -> None:
     (one,) = found(JOINED[:3], journal("pay-0", (500, 0, 9)))
     assert (one.assigned_ns, one.first_record_ms) == (0, None)
