@@ -12,8 +12,10 @@ from verifiers.ordering import SPAN, load_spans
 from verifiers.recording import Recording
 from verifiers.rules import Rule, Subject, breaches
 
-INBOX: Final = ("idempotent", "outbox")
-"""Guarantees under which the inbox decides which of two members applies a message."""
+INBOX: Final = ("idempotent", "outbox", "transactional")
+"""Guarantees under which the inbox decides which of two members applies a message: the other one's store looks it up
+and changes nothing. What a zombie does under `transactional` takes effect when its Kafka transaction is committed.
+"""
 
 
 def load_late_spans(recording: Recording) -> None:

@@ -238,7 +238,12 @@ def handed_over(folder: Path, guarantee: str, *, both: bool) -> Row:
 
 @pytest.mark.parametrize(
     ("guarantee", "both", "zombie"),
-    [("at-least-once", True, True), ("at-least-once", False, False), ("idempotent", True, False)],
+    [
+        ("at-least-once", True, True),
+        ("at-least-once", False, False),
+        ("idempotent", True, False),
+        ("transactional", True, False),
+    ],
 )
 def test_an_effect_after_the_handover_is_a_zombies_where_the_new_owner_applied_it_too(
     folder: Path, guarantee: str, both: bool, zombie: bool
