@@ -115,6 +115,8 @@ def driver(spec: RunSpec, name: str, life: int) -> int:
         announce=lambda phase: observer.event("phase-began", phase=phase),
         disturbed=(spec.path / FAULTY).exists,
     )
+    if left := target.left_behind():
+        observer.event("quiescence-missed", reason=left)
     return 0
 
 

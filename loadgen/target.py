@@ -107,12 +107,14 @@ class Target:
     """A system to drive: each operation is in one lane, and `outcomes(timeout_s)` waits for the next outcomes of sagas.
 
     `entities` bounds the numbers that sagas are named by: 0 <= entity < entities; outcomes of others are ignored.
-    `outcomes` may raise as `open_session` may.
+    `outcomes` may raise as `open_session` may. `left_behind` says at the end what was begun and could not be handed
+    over, empty for nothing: the system cannot come to rest without it.
     """
 
     lanes: tuple[Lane, ...]
     entities: int
     outcomes: Callable[[float], Outcomes]
+    left_behind: Callable[[], str] = lambda: ""
 
 
 def no_outcomes() -> Outcomes:

@@ -1,4 +1,5 @@
-"""Whether a run was quiet: no process died, no partition moved after the first assignment, no fault struck.
+"""Whether a run was quiet: no process died, no partition moved after the first assignment, no fault struck, and the
+broker acknowledged in time all that was sent.
 
 In a quiet run nothing is tolerated. Read from the events between the first load phase and the end of the drain alone:
 before it the workers still share out their partitions, behind it everything is stopped on purpose.
@@ -47,7 +48,8 @@ def disturbances(recording: Recording) -> list[str]:
     rows = recording.rows(
         """SELECT event, process, monotonic_ns, len(partitions), fields->>'$.failpoint', fields->>'$.exit_code'
            FROM events WHERE monotonic_ns <= ? AND event IN ('failpoint-reached', 'process-exited',
-               'partitions-revoked', 'partitions-lost', 'redelivered', 'fault-struck') ORDER BY monotonic_ns""",
+               'partitions-revoked', 'partitions-lost', 'redelivered', 'fault-struck', 'produce-failed',
+               'requests-recovered') ORDER BY monotonic_ns""",
         (end,),
     )
     found = []

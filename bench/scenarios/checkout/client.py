@@ -66,7 +66,12 @@ def open_load(spec: RunSpec, observer: Observer, failpoint: Callable[[str], None
         sessions=1,
         gather_s=DIRECT_GATHER_S,
     )
-    return Target(lanes=(sagas, direct), entities=workload.population.orders, outcomes=reader.outcomes)
+    return Target(
+        lanes=(sagas, direct),
+        entities=workload.population.orders,
+        outcomes=reader.outcomes,
+        left_behind=clients.left_behind,
+    )
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,12 @@ class _Clients:
                 client.close()
                 raise FateUnknown(error_name(error)) from error
         return CheckoutSession(client, operations, self.unproduced)
+
+    def left_behind(self) -> str:
+        """Requests that no later session produces any more."""
+        if not self.unproduced.is_set() or GUARANTEES[self.spec.guarantee].loses:
+            return ""
+        return "orders were begun whose requests the broker did not acknowledge in time"
 
     def open_direct(self, operations: Operations) -> DirectSession:
         # What it writes to the log is poison, which no guarantee speaks of.

@@ -24,9 +24,11 @@ from bench.waiting import wait_until
 from loadgen.driver import Plan, drive
 from loadgen.history import create_history
 from loadgen.operations import write_parquet
-from loadgen.target import FAIL, INFO, OK, Outcomes
+from loadgen.target import FAIL, INFO, OK, FateUnknown, Outcomes
+from system.checkout.checkout import Client
 from system.checkout.contract import DATA_TOPICS, OUTCOME_CHECKOUT, PAY
 from system.kafka.config import Value
+from system.kafka.producer import Unacknowledged
 from system.runtime.decoding import DEAD_LETTER_SUFFIX
 from system.runtime.observer import NullObserver
 
@@ -171,6 +173,28 @@ def test_what_an_earlier_driver_began_and_did_not_produce_is_produced_at_the_nex
 
     wait_until(arrived, deadline_s=30, why="the outcome of order 7")
     assert read == [(7, 1, True)]
+
+
+def test_requests_that_the_broker_did_not_acknowledge_are_left_behind_until_a_session_produces_them(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeding.seed_tables(spec)
+    target = client.open_load(spec, NullObserver(), lambda point: None)
+    lane = target.lanes[0]
+    session = lane.open_session()
+    assert target.left_behind() == ""
+    with monkeypatch.context() as patched:
+        patched.setattr(Client, "_produce", lambda *_: _unacknowledged())
+        with pytest.raises(FateUnknown):
+            session.begin(lane.operations[:3])
+    session.close()
+    assert "did not acknowledge" in target.left_behind()
+    lane.open_session().close()
+    assert target.left_behind() == ""
+
+
+def _unacknowledged() -> None:
+    raise Unacknowledged("3 records: _MSG_TIMED_OUT", [])
 
 
 def test_the_outcome_reader_sends_what_it_cannot_decode_to_the_dead_letters_and_reads_on(spec: RunSpec) -> None:

@@ -44,9 +44,18 @@ def test_duplicated_messages_are_duplicates_and_nothing_else(tmp_path: Path) -> 
     assert judged.verdict is Verdict.INVALID
 
 
-def test_duplicates_are_tolerated_once_something_disturbed_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "disturbance",
+    [
+        {"event": "failpoint-reached", "failpoint": "pay@after-produce"},
+        {"event": "requests-recovered", "process": "driver", "orders": 3},
+        {"event": "produce-failed", "process": "driver", "reason": "_MSG_TIMED_OUT"},
+    ],
+    ids=lambda row: str(row["event"]),
+)
+def test_duplicates_are_tolerated_once_something_disturbed_the_run(tmp_path: Path, disturbance: Row) -> None:
     run = write(legal_history(ORDERS, seed=2, duplicates=0.2), tmp_path / "run")
-    add_event(run, event="failpoint-reached", failpoint="pay@after-produce", monotonic_ns=1_000_500_000)
+    add_event(run, monotonic_ns=1_000_500_000, **disturbance)
     judged = examine(run)
     assert judged.verdict is Verdict.VALID
     assert found(judged) == {"each_step_happens_once": {"duplicate"}}
