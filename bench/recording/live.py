@@ -45,11 +45,14 @@ Consumer = tuple[ColumnConsumer, Sequence[TopicPartition]]
 POLL_S: Final = 0.5
 LEAN: Final[Client] = {
     "fetch.wait.max.ms": 500,
-    "fetch.min.bytes": 512 * 1024,
-    "queued.min.messages": 100_000,
+    "fetch.min.bytes": 1,
+    "queued.min.messages": 1,
+    "fetch.queue.backoff.ms": 500,
     "queued.max.messages.kbytes": 16 * 1024,
 }
-"""Few, large fetches: half a second of delay costs nothing here, a fetch every few milliseconds would."""
+"""Few, large fetches, and none that waits at the broker: after each the client pauses for half a second, and what came
+meanwhile is answered at once. A fetch that waits is looked through for every record that arrives.
+"""
 TOGETHER: Final = 100
 """A topic of more partitions has a consumer of its own: for every record that arrives the broker looks through all
 partitions of the fetches that wait for it.
