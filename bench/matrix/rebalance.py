@@ -36,6 +36,9 @@ RATE_OF_MANY: Final = 40
 """Over so many partitions nearly each record is a produce request, for which the broker looks at every partition of
 every fetch that waits: at 100 operations a second it did nothing else.
 """
+WARM_S: Final = 2.0
+WARM_OF_MANY_S: Final = 20.0
+"""And for so long it looks through them with code that is not compiled: a join took twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def _cell(scenario: Scenario, profile: Profile, protocol: str, *, partitions: in
             fault=fault,
             rate=str(RATE if partitions < MANY else RATE_OF_MANY),
             duration_s=duration_s,
-            warmup_s=2.0,
+            warmup_s=WARM_S if partitions < MANY else WARM_OF_MANY_S,
             seed=seed,
             partitions=partitions,
             workers=(f"{SERVICE}={workers}",),
