@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from bench.cluster.shield import shield
 from bench.recording.errors import RecordingFailed
 from bench.recording.positions import Client
 from system.kafka.column_consumer import ColumnConsumer
@@ -76,7 +77,12 @@ def read_partition(
     consumer.assign([TopicPartition(topic, partition, begin)])
     position, moved = begin, time.monotonic()
     while position < end:
-        batch = consumer.take(records_max=min(BATCH, end - position), timeout_s=POLL_S, timestamps=True, headers=True)
+        # A signal's exception between the client's records and their copy would lose them, and a client of which a
+        # record is still held never closes.
+        with shield():
+            batch = consumer.take(
+                records_max=min(BATCH, end - position), timeout_s=POLL_S, timestamps=True, headers=True
+            )
         ends = ended(batch)
         for records in batch.without_events():
             position, moved = int(records.offsets[-1]) + 1, time.monotonic()
