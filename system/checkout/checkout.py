@@ -11,12 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import orjson
-
 from system.checkout.contract import PAY, STOCK
 from system.checkout.logged import logged_keys
 from system.kafka import config
-from system.kafka.batch import Outgoing
+from system.kafka.batch import Outgoing, wire
 from system.kafka.producer import BatchProducer, Unacknowledged
 from system.runtime.guarantees import GUARANTEES, Ended, Guarantee
 from system.runtime.observer import NullObserver, Observer
@@ -111,7 +109,7 @@ def outgoing(requests: Sequence[Request]) -> list[Outgoing]:
     """`pay` and `decrement` of each transaction; an order without items is a saga of amount 0."""
     keys = [f"{request.order_id}_{request.tr}" for request in requests]
     return [
-        Outgoing(PAY, keys, [orjson.dumps(["pay", request.amount, request.user_id]) for request in requests]),
+        Outgoing(PAY, keys, [wire(["pay", request.amount, request.user_id]) for request in requests]),
         Outgoing(STOCK, keys, [f'["decrement",{request.items}]'.encode() for request in requests]),
     ]
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from system.checkout.contract import OUTCOME_CHECKOUT, PAY, STOCK
-from system.kafka.batch import Batch, Json, Outgoing
+from system.kafka.batch import Batch, Json, Outgoing, wire
 from system.runtime.pending import Half, Pending, PendingChange
 from system.runtime.service import Replies
 from system.store.postgres import Transaction, insert_new, int_array, text_array
@@ -191,5 +191,5 @@ def _outgoing(messages: Sequence[tuple[Key, Message]]) -> list[Outgoing]:
         rows = [(f"{key[0]}_{key[1]}", value) for key, (to, value) in messages if to == topic]
         if rows:
             keys, values = zip(*rows, strict=True)
-            outgoing.append(Outgoing(topic, keys, [orjson.dumps(value) for value in values]))
+            outgoing.append(Outgoing(topic, keys, [wire(value) for value in values]))
     return outgoing

@@ -5,13 +5,11 @@ answers.
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-import orjson
-
 from system.checkout import contract
 from system.checkout.order import decided, half, order
 from system.checkout.pay import pay
 from system.checkout.stock import stock
-from system.kafka.batch import Batch, Json
+from system.kafka.batch import Batch, Json, wire
 from system.runtime.service import InboxHandler, PendingHandler, Service
 from system.store.inbox import Claim
 
@@ -30,7 +28,7 @@ def undone(claims: Sequence[Claim]) -> dict[Claim, Claim]:
 
 def reply(value: Json, outcome: str) -> bytes:
     """`[outcome, amount | lines]` of the request."""
-    return orjson.dumps([outcome, value[1]])
+    return wire([outcome, value[1]])
 
 
 PAY_SERVICE = Service(
