@@ -28,10 +28,9 @@ def stock(commands: Batch, db: Transaction) -> Outcomes:
         if kind == "increment":
             outcome = "incok"
             if earlier == "ssuccess" or key in taken_here:
-                _add(stocks, lines, +1)
-        elif all(stocks.get(item, -1) >= quantity for item, quantity in lines):
+                _put_back(stocks, lines)
+        elif _take(stocks, lines):
             outcome = "ssuccess"
-            _add(stocks, lines, -1)
             taken_here.add(key)
         else:
             outcome = "sfail"
@@ -53,8 +52,18 @@ def _sums(commands: Batch, prior: Sequence[str | None]) -> tuple[dict[str, int],
     return wanted, returned
 
 
-def _add(stocks: dict[str, int], lines: list[tuple[str, int]], sign: int) -> None:
+def _take(stocks: dict[str, int], lines: list[tuple[str, int]]) -> bool:
+    """All lines, or none where one of them is not there in full."""
+    for item, quantity in lines:
+        if stocks.get(item, -1) < quantity:
+            return False
+    for item, quantity in lines:
+        stocks[item] -= quantity
+    return True
+
+
+def _put_back(stocks: dict[str, int], lines: list[tuple[str, int]]) -> None:
     """An item that is not there can be given back to nobody."""
     for item, quantity in lines:
         if item in stocks:
-            stocks[item] += sign * quantity
+            stocks[item] += quantity
