@@ -84,13 +84,18 @@ class GroupConsumer:
         on_lost: Callable[[Partitions], None],
     ) -> None:
         self._owed: dict[tuple[str, int], int] = {}
+        self._generation: int | None = None
         rebalanced = Rebalanced(
-            on_assign,
+            lambda partitions: self._came(partitions, on_assign),
             lambda partitions: self._revoked(partitions, on_revoke),
             lambda partitions: self._leave(partitions, on_lost),
         )
         self._consumer = ColumnConsumer(properties, rebalanced=rebalanced)
         self._consumer.subscribe(topics)
+
+    def _came(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
+        self._generation = None
+        callback(partitions)
 
     def _revoked(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
         """The last chance to commit what is owed of them; what is refused here is read again by the next owner."""
@@ -99,6 +104,7 @@ class GroupConsumer:
         self._leave(partitions, callback)
 
     def _leave(self, partitions: Partitions, callback: Callable[[Partitions], None]) -> None:
+        self._generation = None
         for partition in partitions:
             self._owed.pop((partition.topic, partition.partition), None)
         callback(partitions)
@@ -126,6 +132,8 @@ class GroupConsumer:
             self._consumer.commit(TopicPartition(*owed, offset) for owed, offset in self._owed.items())
         except KafkaException as error:
             raise CommitRefused(str(error.args[0])) from None
+        finally:
+            self._generation = None
         self._owed.clear()
 
     def committed(self, partitions: Partitions) -> dict[tuple[str, int], int]:
@@ -135,6 +143,7 @@ class GroupConsumer:
 
     def group_metadata(self) -> bytes:
         """Who this member is in its group now: what `BatchProducer.send_offsets_to_transaction` wants."""
+        self._generation = None
         return self._consumer.group_metadata()
 
     def rewind(self, spans: Sequence[Span]) -> None:
@@ -147,8 +156,13 @@ class GroupConsumer:
         self._consumer.seek(firsts, timeout_s=COMMITTED_S)
 
     def generation(self) -> int:
-        """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group."""
-        return self._consumer.generation()
+        """The group generation (KIP-848: member epoch) of which this member is; -1 outside a group.
+
+        As of the last rebalance or commit: to ask librdkafka wakes another thread and waits for its answer.
+        """
+        if self._generation is None:
+            self._generation = self._consumer.generation()
+        return self._generation
 
     def close(self) -> None:
         """Leaves the group."""

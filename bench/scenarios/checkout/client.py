@@ -25,7 +25,7 @@ from system.runtime.observer import Observer
 
 SESSIONS = 2
 GATHER_S = 0.04
-DIRECT_GATHER_S = 0.04
+DIRECT_GATHER_S = 0.08
 
 
 def workload_of(spec: RunSpec) -> Workload:

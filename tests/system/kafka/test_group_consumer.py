@@ -19,6 +19,7 @@ class Client:
         self.refusals = 1
         self.committed: list[tuple[int, int]] = []
         self.sought: list[int] = []
+        self.asked = 0
 
     def subscribe(self, _topics: Iterable[str]) -> None:
         pass
@@ -28,6 +29,10 @@ class Client:
             self.refusals -= 1
             raise KafkaException(KafkaError(KafkaError.REBALANCE_IN_PROGRESS))
         self.committed += [(one.partition, one.offset) for one in offsets]
+
+    def generation(self) -> int:
+        self.asked += 1
+        return self.asked
 
     def seek(self, firsts: Iterable[TopicPartition], *, timeout_s: float) -> None:
         self.sought += [one.offset for one in firsts]
@@ -60,3 +65,21 @@ def test_what_is_polled_again_is_no_longer_owed(member: tuple[GroupConsumer, Cli
     consumer.rewind([SPAN])
     consumer.commit()
     assert (client.committed, client.sought) == ([], [5])
+
+
+def test_the_generation_is_asked_again_after_a_commit_and_not_for_each_batch(
+    member: tuple[GroupConsumer, Client],
+) -> None:
+    consumer, client = member
+    client.refusals = 0
+    assert [consumer.generation(), consumer.generation()] == [1, 1]
+    consumer.commit([SPAN])
+    assert consumer.generation() == 2
+
+
+def test_the_generation_is_asked_again_after_a_refused_commit(member: tuple[GroupConsumer, Client]) -> None:
+    consumer, _ = member
+    assert consumer.generation() == 1
+    with pytest.raises(CommitRefused):
+        consumer.commit([SPAN])
+    assert consumer.generation() == 2
