@@ -59,7 +59,10 @@ def choreobench() -> None:
 @click.option("--operations", type=int, help="How many operations, warm-up included.  [default: 100000]")
 @click.option("--duration-s", type=float, help="How long to measure instead, behind the warm-up.")
 @click.option(
-    "--warmup-s", type=float, default=3.0, show_default=True, help="Seconds of the schedule that do not count."
+    "--warmup-s",
+    type=float,
+    help="Seconds of the schedule that do not count; from 45 on brokers run with Java's optimising compiler."
+    "  [default: 3; 60 before a minute or longer]",
 )
 @cli_options.seed("workload and arrivals")
 @click.option(

@@ -27,7 +27,7 @@ class Options:
     arrival: str = "poisson"
     operations: int | None = None
     duration_s: float | None = None
-    warmup_s: float = 3.0
+    warmup_s: float | None = None
     seed: int | None = None
     settings: Sequence[str] = ()
     partitions: int = 4

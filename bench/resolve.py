@@ -19,6 +19,9 @@ RATE_MAX_PER_S = 1e7
 WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
+WARM_UP_S = 3.0
+LONG_S = 60.0
+"""A measurement as long as this has a warm-up as long: the broker's optimising compiler is done by then."""
 LOSING_DRAIN_DEADLINE_S = 10.0
 
 
@@ -128,19 +131,21 @@ def _size(options: Options, rate_per_s: float | None, *, default: int) -> tuple[
     """(operations, of which warm-up)."""
     if options.operations is not None and options.duration_s is not None:
         raise UsageError("--operations and --duration-s exclude each other: the rate makes one of the other")
-    if options.warmup_s < 0:
-        raise UsageError(f"--warmup-s {options.warmup_s:g}: legal: 0 or more seconds")
+    is_long = options.duration_s is not None and options.duration_s >= LONG_S
+    warm_up_s = options.warmup_s if options.warmup_s is not None else (LONG_S if is_long else WARM_UP_S)
+    if warm_up_s < 0:
+        raise UsageError(f"--warmup-s {warm_up_s:g}: legal: 0 or more seconds")
     if options.duration_s is not None:
         if rate_per_s is None:
             raise UsageError("--duration-s needs a rate: with --rate max say how many --operations")
         if not 0 < options.duration_s <= 86_400:
             raise UsageError(f"--duration-s {options.duration_s:g}: legal: above 0, up to 86400 seconds")
-        warm_up = int(options.warmup_s * rate_per_s)
+        warm_up = int(warm_up_s * rate_per_s)
         operations = arrival.operations_in(options.duration_s, rate_per_s=rate_per_s) + warm_up
     else:
         operations = options.operations if options.operations is not None else default
         share = int(operations * WARM_UP_SHARE_OF_MAX)
-        warm_up = share if rate_per_s is None else min(int(options.warmup_s * rate_per_s), operations // 2)
+        warm_up = share if rate_per_s is None else min(int(warm_up_s * rate_per_s), operations // 2)
     return _within("--operations", operations, 100, 100_000_000), warm_up
 
 

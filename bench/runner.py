@@ -43,6 +43,7 @@ def execute(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) ->
     (folder / "logs").mkdir(parents=True)
     display.phase("servers")
     with ExitStack() as stack:
+        wanted = replace(wanted, optimised=spec.optimises())
         endpoints = stack.enter_context(cluster(wanted, logs=folder / "logs", say=display.say))
         connection = {**endpoints.client, "bootstrap.servers": endpoints.bootstrap}
         spec = replace(spec, connection=connection, dsn=endpoints.dsn)
@@ -81,7 +82,11 @@ def _provision(run: Run) -> None:
     tables.dump_tables(spec.dsn, spec.prefix, None, spec.path / "initial")
     broker = next((pid for name, pid in run.endpoints.pids.items() if name.startswith("broker")), None)
     version = environment.kafka_version_of(broker) if broker else None
-    run.environment = environment.environment(dsn=spec.dsn, kafka_version=version)
+    compiler = ("C2" if spec.optimises() else "C1") if broker else None
+    run.environment = {
+        **environment.environment(dsn=spec.dsn, kafka_version=version),
+        "broker_compiler": compiler,
+    }
     run.display.say("calibrating: what produce_batch alone reaches here")
     records = max(50_000, min(CALIBRATION_RECORDS_MAX, spec.operations))
     rate = produce_batch_per_s(spec.connection, prefix=spec.prefix, records=records, replication=spec.brokers)

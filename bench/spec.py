@@ -17,6 +17,8 @@ from system.runtime.guarantees import GUARANTEES
 
 SPEC_FILE = "raw/spec.json"
 DRAIN_DEADLINE_S = 60.0
+OPTIMISED_WARM_UP_S = 45.0
+"""Java's optimising compiler is done with a broker after about half a minute under load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,12 @@ class RunSpec:
         """Every fault of the plan, those of its mixes included."""
         drawn = [fault for words in self.mixed.values() for fault in parse_plan("+".join(words)).faults]
         return (*parse_plan(self.fault).faults, *drawn)
+
+    def optimises(self) -> bool:
+        """Whether the warm-up is long enough for the brokers' optimising compiler, and none of them starts anew."""
+        if self.rate_per_s is None or self.faults():
+            return False
+        return self.warm_up / self.rate_per_s >= OPTIMISED_WARM_UP_S
 
     def nothing_to_relay(self) -> bool:
         """Whether every outbox is empty, under a guarantee that has them. Raises `RecordingFailed`."""

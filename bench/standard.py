@@ -31,15 +31,16 @@ class Profile:
 
     full_speed_operations: int
     steady_duration_s: float
+    steady_warmup_s: float | None
     steady_rate_per_s: float | None
     crash_operations: int
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
-        "smoke": Profile(6_000, 4, 500.0, 0),
-        "standard": Profile(400_000, 30, None, 30_000),
-        "full": Profile(1_000_000, 60, None, 100_000),
+        "smoke": Profile(6_000, 4, None, 500.0, 0),
+        "standard": Profile(400_000, 30, 60, None, 30_000),
+        "full": Profile(1_000_000, 60, 60, None, 100_000),
     }
 )
 
@@ -51,7 +52,14 @@ def bench(name: str, *, out: Path, console: Console) -> int:
     codes = [_run("full speed, closed loop", first, console)]
     rate = profile.steady_rate_per_s or _half_rate(out)
     if rate is not None:
-        steady = replace(first, rate=f"{rate:.0f}", operations=None, duration_s=profile.steady_duration_s, seed=2)
+        steady = replace(
+            first,
+            rate=f"{rate:.0f}",
+            operations=None,
+            duration_s=profile.steady_duration_s,
+            warmup_s=profile.steady_warmup_s,
+            seed=2,
+        )
         codes.append(_run(f"open loop at {rate:,.0f} operations/s", steady, console))
     if profile.crash_operations:
         crash = replace(first, operations=profile.crash_operations, rate="2000", fault=CRASHES, replay=True, seed=3)
@@ -84,4 +92,5 @@ def _command(options: Options) -> str:
     words += ["--fault", options.fault] if options.fault else []
     words += ["--operations", str(options.operations)] if options.operations else []
     words += ["--duration-s", f"{options.duration_s:g}"] if options.duration_s else []
+    words += ["--warmup-s", f"{options.warmup_s:g}"] if options.warmup_s is not None else []
     return " ".join([*words, *(["--replay"] if options.replay else [])])

@@ -26,6 +26,11 @@ BROKER_COUNTS: Final = tuple(HEAP_MIB)
 COLLECTOR: Final = "-XX:+UseG1GC"
 """What Java has learned at an earlier start fits the collector that it learned it with."""
 
+QUICK_COMPILER: Final = "-XX:TieredStopAtLevel=1"
+"""C1 alone is warm after seconds. The optimising compiler takes 6 s of CPU within the first half minute under load, on
+two cores a tenth of everything, and then saves a third of the broker's own.
+"""
+
 ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 """The brokers' whole environment: KAFKA_* and JAVA_TOOL_OPTIONS of the user's shell would change what is measured."""
 
@@ -142,10 +147,11 @@ class Programs:
 
 @dataclass(frozen=True)
 class Brokers:
-    """The nodes of one cluster and what runs them."""
+    """The nodes of one cluster and what runs them; `optimised`: with Java's optimising compiler."""
 
     nodes: tuple[Node, ...]
     programs: Programs
+    optimised: bool = False
 
     @property
     def bootstrap(self) -> str:
@@ -157,7 +163,7 @@ class Brokers:
         identity = cluster_id()
         for node in self.nodes:
             write_files(node, self.nodes)
-            argv = self._argv(node, ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"))
+            argv = self._argv(node, ("-Xmx128m", QUICK_COMPILER, "-XX:+UseSerialGC"))
             tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={identity}", "-c", str(node.properties))
             log = logs / f"{node.name}.log"
             yield start((*argv, *tool), name=f"format of {node.name}", log=log, env=ENVIRONMENT)
@@ -171,10 +177,9 @@ class Brokers:
         """Start one node over the folder that it has, for the first time or again."""
         heap_mib = HEAP_MIB[len(self.nodes)]
         heap = (f"-Xmx{heap_mib}m", f"-Xms{heap_mib}m", "-XX:+ExitOnOutOfMemoryError")
-        # On two cores the optimising compiler takes a third of the machine for a minute; C1 alone is warm after
-        # seconds.
-        collector = (COLLECTOR, "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1")
-        argv = (*node.entry, *self._argv(node, (*heap, *collector)), "kafka.Kafka", str(node.properties))
+        collector = (COLLECTOR, "-XX:MaxGCPauseMillis=20")
+        compilers = () if self.optimised else (QUICK_COMPILER,)
+        argv = (*node.entry, *self._argv(node, (*heap, *collector, *compilers)), "kafka.Kafka", str(node.properties))
         process = start(argv, name=node.name, log=logs / f"{node.name}.log", env=ENVIRONMENT)
         # Nodes that are asked to end together would each wait for a controller that is ending too.
         return process if len(self.nodes) == 1 else dataclasses.replace(process, stop_signal=signal.SIGKILL)

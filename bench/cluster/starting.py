@@ -99,7 +99,7 @@ def _choose(start: Start, place: Path) -> _Servers:
     if wanted.bootstrap is None:
         programs = kafka_programs()
         nodes = kafka.choose_nodes(wanted.brokers, wanted.kafka_port, start.ports, place, network=start.network)
-        brokers = kafka.Brokers(nodes, programs)
+        brokers = kafka.Brokers(nodes, programs, optimised=wanted.optimised)
     if wanted.dsn is None and wanted.database:
         named = wanted.postgres_port
         port = start.ports.free(1)[0] if named is None else start.ports.named(named, server="PostgreSQL")

@@ -19,6 +19,7 @@ from confluent_kafka.cimpl import NewTopic
 from bench.cluster.endpoints import Endpoints, Wanted
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.folder import default_parent
+from bench.cluster.kafka import QUICK_COMPILER
 from bench.cluster.ports import HOST, Ports, is_free
 from bench.cluster.servers import cluster as start_cluster
 from bench.cluster.servers import external
@@ -91,6 +92,14 @@ def test_without_a_database_none_is_started(cluster: Endpoints, tmp_path: Path, 
     wanted = Wanted(bootstrap=cluster.bootstrap, database=False)
     with start_cluster(wanted, logs=tmp_path / "logs", folder=data) as reached:
         assert (reached.pids, reached.dsn) == ({}, "")
+
+
+def test_brokers_run_with_the_optimising_compiler_where_it_is_wanted(
+    cluster: Endpoints, tmp_path: Path, data: Path
+) -> None:
+    with start_cluster(Wanted(dsn=cluster.dsn, optimised=True), logs=tmp_path / "logs", folder=data) as optimised:
+        assert QUICK_COMPILER not in psutil.Process(optimised.pids["broker-1"]).cmdline()
+    assert QUICK_COMPILER in psutil.Process(cluster.pids["broker-1"]).cmdline()
 
 
 def test_a_second_cluster_stands_beside_the_first_and_ends_alone(
