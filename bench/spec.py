@@ -81,7 +81,7 @@ class RunSpec:
         return (*parse_plan(self.fault).faults, *drawn)
 
     def optimises(self) -> bool:
-        """Whether the warm-up is long enough for the brokers' optimising compiler, and none of them starts anew."""
+        """Whether the warm-up is long enough for the brokers' optimising compiler, and no fault may start one anew."""
         if self.rate_per_s is None or self.faults():
             return False
         return self.warm_up / self.rate_per_s >= OPTIMISED_WARM_UP_S

@@ -27,7 +27,9 @@ CRASHES = "crash:pay@after-state#20+crash:order@after-produce#20"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How large each of the three runs is. `steady_rate_per_s` None: half of what the first run sustained."""
+    """How large each of the three runs is. `steady_rate_per_s` None: half of what the first run sustained;
+    `steady_warmup_s` None: what `run` takes for itself.
+    """
 
     full_speed_operations: int
     steady_duration_s: float

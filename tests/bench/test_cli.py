@@ -17,6 +17,8 @@ from bench.waiting import wait_until
 @pytest.mark.parametrize(
     ("arguments", "named", "legal"),
     [
+        (["run", "checkout", "--colour"], "'--colour'", "legal: --guarantee, --fault, --rate"),
+        (["check", "runs/latest", "--rate"], "'--rate'", "legal: -h"),
         (["run", "nosuch"], "nosuch", "checkout"),
         (["run", "checkout", "--bogus"], "--bogus", "--help"),
         (["frob"], "frob", "run, check"),

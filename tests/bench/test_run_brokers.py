@@ -58,6 +58,10 @@ def test_each_fault_says_what_it_hit_and_that_it_healed(ran: Ran) -> None:
     assert led["partitions"].keys() == led["epochs"].keys() != set()
 
 
+def test_brokers_that_faults_start_anew_keep_the_quick_compiler(ran: Ran) -> None:
+    assert orjson.loads((ran.folder / "run.json").read_bytes())["environment"]["broker_compiler"] == "C1"
+
+
 def test_a_cut_worker_was_seen_to_reach_nobody(ran: Ran) -> None:
     if reason := refusal():
         pytest.skip(reason)
