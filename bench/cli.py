@@ -233,12 +233,6 @@ def command_line(seed: int) -> str:
     return shlex.join(words if "--seed" in words else [*words, "--seed", str(seed)])
 
 
-def _options_of(context: click.Context | None) -> list[str]:
-    """The options of the command that was typed."""
-    parameters = context.command.get_params(context) if context else []
-    return [name for each in parameters if isinstance(each, click.Option) for name in each.opts]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code of the command; every foreseeable failure is one line on standard error."""
     typed = list(sys.argv[1:] if argv is None else argv)
@@ -253,7 +247,7 @@ def _done(typed: Sequence[str]) -> int:
     except click.NoSuchCommand as error:
         return fail(f"no command {error.command_name!r}; legal: {', '.join(choreobench.commands)}", USAGE)
     except click.NoSuchOption as error:
-        return fail(f"no option {error.option_name!r}; legal: {', '.join(_options_of(error.ctx))}", USAGE)
+        return fail(f"no option {error.option_name!r}; legal: {', '.join(cli_options.legal(error.ctx))}", USAGE)
     except click.ClickException as error:
         return fail(f"{error.format_message()} See --help.", USAGE)
     except click.Abort:

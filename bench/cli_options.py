@@ -41,3 +41,9 @@ def seed(repeats: str, *, following: int = 0) -> Callable[[Any], Any]:
 def profile(legal: str) -> Callable[[Any], Any]:
     """`--profile`, with the `legal` ones in its help."""
     return click.option("--profile", default="standard", show_default=True, help=f"{legal}.")
+
+
+def legal(context: click.Context | None) -> list[str]:
+    """The options of the command that was typed."""
+    parameters = context.command.get_params(context) if context else []
+    return [name for each in parameters if isinstance(each, click.Option) for name in each.opts]

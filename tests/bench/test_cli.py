@@ -17,10 +17,9 @@ from bench.waiting import wait_until
 @pytest.mark.parametrize(
     ("arguments", "named", "legal"),
     [
-        (["run", "checkout", "--colour"], "'--colour'", "legal: --guarantee, --fault, --rate"),
         (["check", "runs/latest", "--rate"], "'--rate'", "legal: -h"),
         (["run", "nosuch"], "nosuch", "checkout"),
-        (["run", "checkout", "--bogus"], "--bogus", "--help"),
+        (["run", "checkout", "--bogus"], "--bogus", "legal: --guarantee, --fault, --rate"),
         (["frob"], "frob", "run, check"),
         (["run", "checkout", "--rate", "0"], "--rate 0", "above 0"),
         (["run", "checkout", "--rate", "nan"], "--rate nan", "above 0"),
