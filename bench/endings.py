@@ -1,7 +1,9 @@
 """How a command ends: every foreseeable failure is one line on standard error and an exit code (interface.md)."""
 
+import math
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from types import FrameType
@@ -17,14 +19,17 @@ from verifiers.folder import BadRecording
 UNKNOWN, USAGE, UNAVAILABLE, BUG, INTERRUPTED = 2, 64, 69, 70, 130
 SPEAKER: Final = "choreobench: "
 """What the line begins with."""
+ECHO_S: Final = 1.0
+"""Signals so soon after one that was heard are taken for the same."""
 ENDED: Final = "interrupted; everything that was started has been stopped"
 
 
 def ending(work: Callable[[], int]) -> int:
     """The exit code of `work`, or of what it raises. Ctrl-C and SIGTERM end it alike; call it from the main thread."""
     # SIGINT too: a shell that starts us in the background has it ignored, and nothing would end on it.
+    interrupt = _interruption()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _terminated)
+        signal.signal(number, interrupt)
     try:
         return work()
     except (UsageError, BadClientConfig, BadRecording) as error:
@@ -49,5 +54,16 @@ def fail(message: str, code: int) -> int:
     return code
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interruption() -> Callable[[int, FrameType | None], None]:
+    """A handler that interrupts, and lets the echo of a signal pass: each thread of a parent may tell that it ends
+    (PR_SET_PDEATHSIG), and the second would come in the middle of the clean-up.
+    """
+    heard_s = -math.inf
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal heard_s
+        if time.monotonic() - heard_s >= ECHO_S:
+            heard_s = time.monotonic()
+            raise KeyboardInterrupt
+
+    return interrupt

@@ -11,6 +11,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from bench.cluster.process import Process
+from bench.cluster.shield import shield
 from bench.recording import tables
 from bench.recording.positions import admin_client
 from bench.recording.quiescence import await_quiescence
@@ -34,7 +35,8 @@ def replay(spec: RunSpec, start: Callable[[str, str, int], Process], observer: O
         deadline_s = spec.drain_deadline_s + spec.operations / 1000
         await_quiescence(spec.connection, spec.groups(), deadline_s=deadline_s, also=spec.nothing_to_relay)
     finally:
-        supervisor.stop()
+        with shield():
+            supervisor.stop()
     tables.dump_tables(spec.dsn, spec.prefix, None, spec.path / "tables-replayed")
     observer.event("replay-ended")
 

@@ -6,6 +6,7 @@ Whatever goes wrong after the load began, what was recorded is kept: `run.json` 
 import os
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from confluent_kafka import KafkaException
 
@@ -13,6 +14,7 @@ from bench import provision, replay, tending
 from bench.cluster.endpoints import Wanted
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.servers import cluster
+from bench.cluster.shield import shielded
 from bench.display import Display
 from bench.nemesis.hands import HANDS
 from bench.nemesis.nemesis import Nemesis
@@ -51,7 +53,8 @@ def execute(spec: RunSpec, wanted: Wanted, *, command: str, display: Display) ->
         run = Run(spec, command, display, FileObserver(folder, "runner", events_only=True), endpoints)
         write_run(run)
         if not endpoints.owned:
-            stack.callback(provision.remove, spec.connection, spec.dsn, spec.prefix, list(spec.groups()))
+            remove = partial(provision.remove, spec.connection, spec.dsn, spec.prefix, list(spec.groups()))
+            stack.callback(shielded(remove))
         _go_through(run)
     return spec
 
@@ -109,7 +112,7 @@ def _under_load(run: Run) -> None:
         nemesis = Nemesis(spec.faults(), HANDS, site)
         for word, faults in spec.mixed.items():
             run.observer.event("plan-expanded", fault=word, faults=list(faults))
-        stack.callback(nemesis.heal_all)
+        stack.callback(shielded(nemesis.heal_all))
         (spec.path / GO).touch()
         tending.load(run, supervisor, nemesis, sampler.lag)
         with run.phase("quiesce"):

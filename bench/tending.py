@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 from bench import provision
 from bench.cluster.process import Process
+from bench.cluster.shield import shielded
 from bench.nemesis.nemesis import Nemesis
 from bench.process import HISTORY, READY, role_of
 from bench.recording.quiescence import await_quiescence
@@ -25,10 +26,10 @@ def primed(run: Run, stack: ExitStack) -> tuple[Supervisor, Process]:
     """
     spec = run.spec
     reader = run.start("live-reader", "live-reader", 0)
-    stack.callback(reader.kill)
+    stack.callback(shielded(reader.kill))
     names = [*spec.worker_names(), "driver"]
     supervisor = Supervisor(names, lambda name, life: run.start(role_of(name), name, life), run.observer)
-    stack.callback(supervisor.stop)
+    stack.callback(shielded(supervisor.stop))
     run.observer.event("process-started", process="live-reader", pid=reader.pid, life=0)
 
     def ready() -> bool:

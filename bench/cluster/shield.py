@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait while the servers are being put away.
+"""Ctrl-C and SIGTERM wait while servers and processes are being put away.
 
 A second Ctrl-C during the clean-up would otherwise leave half of it undone. The signals are kept, not lost: they are
 delivered, once, when the shield is lowered. Only the main thread receives signals in Python, so elsewhere this is idle.
@@ -6,7 +6,7 @@ delivered, once, when the shield is lowered. Only the main thread receives signa
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
@@ -33,3 +33,13 @@ def shield() -> Iterator[None]:
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
+
+
+def shielded(work: Callable[[], object]) -> Callable[[], None]:
+    """`work` behind a shield: for what a stack undoes at the end."""
+
+    def done() -> None:
+        with shield():
+            work()
+
+    return done

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import orjson
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from bench.cli import main
+from bench.cluster.endpoints import Endpoints
 from bench.waiting import wait_until
 
 
@@ -208,6 +211,38 @@ def test_a_signal_at_any_moment_leaves_no_process_behind(moment: str, number: si
         deadline_s=30,
         why="every process of the run to be gone",
     )
+
+
+def test_a_second_signal_while_everything_is_stopped_changes_nothing(cluster: Endpoints, tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "bench.cli",
+        "run",
+        "checkout",
+        "--out",
+        str(tmp_path),
+        "--rate",
+        "500",
+        "--seed",
+        "1",
+    ]
+    argv += ["--operations", "30000", "--bootstrap-servers", cluster.bootstrap, "--dsn", cluster.dsn]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: list(tmp_path.glob("*/raw/go")), deadline_s=60, why="the load")
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        wait_until(
+            lambda: any(not child.is_running() for child in children), deadline_s=30, why="the end of one of them"
+        )
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip().count("\n")) == (130, 0), said
+    assert len(children) > 4
+    assert not psutil.wait_procs(children, timeout=30)[1]
+    prefix = orjson.loads(next(tmp_path.glob("2*/run.json")).read_bytes())["prefix"]
+    topics = AdminClient({"bootstrap.servers": cluster.bootstrap}).list_topics(timeout=10).topics
+    assert not [topic for topic in topics if topic.startswith(prefix)]
 
 
 def test_an_interruption_in_the_middle_of_a_c_call_is_an_interruption_and_no_bug(
