@@ -10,7 +10,7 @@ from reports.rounding import percent, short, time_text, whole
 HOPS: Final = (
     ("topic_wait_ms", "topic wait", "h1", "CreateTime of the record → poll that returned it"),
     ("handler_ms", "handler", "h2", "poll → business done in the open transaction"),
-    ("database_commit_ms", "database commit", "h3", "handled → committed in PostgreSQL"),
+    ("database_commit_ms", "database commit", "h3", "handled → last writes and commit in PostgreSQL"),
     ("produce_ms", "produce", "h4", "stored → replies acknowledged by the broker"),
     ("offset_commit_ms", "offset commit", "h5", "produced → offsets committed"),
 )

@@ -67,8 +67,7 @@ def begin(order_ids: Sequence[str], db: Transaction) -> tuple[Begun, list[Reques
     An order asked for twice in one batch is begun once and joined once.
     """
     asked = sorted(set(order_ids))
-    with db.transaction():
-        begun = {row[0]: Request(*row) for row in db.execute(_BEGIN, (text_array(asked),), prepare=True)}
+    begun = {row[0]: Request(*row) for row in db.rows(_BEGIN, (text_array(asked),))}
     states, trs = _states([order_id for order_id in asked if order_id not in begun], db)
     missed = [order_id for order_id, state in states.items() if state == "not_paid"]
     if missed:
@@ -83,8 +82,7 @@ def begin(order_ids: Sequence[str], db: Transaction) -> tuple[Begun, list[Reques
 def _states(order_ids: Sequence[str], db: Transaction) -> tuple[dict[str, str], dict[str, int]]:
     if not order_ids:
         return {}, {}
-    with db.transaction():
-        rows = db.execute(_STATUS, (text_array(order_ids),), prepare=True).fetchall()
+    rows = db.rows(_STATUS, (text_array(order_ids),))
     return {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}
 
 

@@ -14,7 +14,7 @@ from system.checkout.contract import OUTCOME_CHECKOUT, PAY, STOCK
 from system.kafka.batch import Batch, Json, Outgoing, wire
 from system.runtime.pending import Half, Pending, PendingChange
 from system.runtime.service import Replies
-from system.store.postgres import Transaction, insert_new, int_array, text_array
+from system.store.postgres import Transaction, int_array, text_array
 
 Key = tuple[str, int]
 Message = tuple[str, Any]
@@ -138,7 +138,7 @@ def _look_up(keys: Sequence[Key], db: Transaction) -> dict[Key, tuple[str, list[
     if not keys:
         return {}
     order_ids, trs = zip(*keys, strict=True)
-    rows = db.execute(_DECISIONS, (text_array(order_ids), int_array(trs)), prepare=True).fetchall()
+    rows = db.rows(_DECISIONS, (text_array(order_ids), int_array(trs)))
     return {keys[n - 1]: (decision, [tuple(m) for m in orjson.loads(replies)]) for n, decision, replies in rows}
 
 
@@ -147,7 +147,7 @@ def _replies_of(decisions: dict[Key, tuple[Half, Half]], db: Transaction) -> dic
     failed_stock = [key[0] for key, (p, s) in decisions.items() if (p.value[0], s.value[0]) == ("psuccess", "sfail")]
     users: dict[str, str] = {}
     if failed_stock:
-        users.update(db.execute(_USERS, (text_array(failed_stock),), prepare=True).fetchall())
+        users.update(db.rows(_USERS, (text_array(failed_stock),)))
     replies: dict[Key, list[Message]] = {}
     for key, (paid, taken) in decisions.items():
         pay_went, stock_went = paid.value[0] == "psuccess", taken.value[0] == "ssuccess"
@@ -170,7 +170,7 @@ def _store(work: Work, replies: dict[Key, list[Message]], db: Transaction) -> No
             _SUCCESS_JSON if own[0] is SUCCESS_MESSAGE else orjson.dumps(own).decode() for own in replies.values()
         ]
         columns = (text_array(order_ids), int_array(trs), text_array(decisions), text_array(stored))
-        insert_new(_DECIDE, columns, db)
+        db.later(_DECIDE, columns)
     statuses = {key: "paid" for key, own in replies.items() if own[0] is SUCCESS_MESSAGE}
     statuses.update({key: "not_paid" for key, own in replies.items() if own[0] is FAIL_MESSAGE})
     statuses.update(dict.fromkeys(work.released, "not_paid"))
@@ -178,7 +178,7 @@ def _store(work: Work, replies: dict[Key, list[Message]], db: Transaction) -> No
         closed = sorted(statuses)
         order_ids, trs = zip(*closed, strict=True)
         named = text_array([statuses[key] for key in closed])
-        db.execute(_CLOSE, (text_array(order_ids), int_array(trs), named), prepare=True)
+        db.later(_CLOSE, (text_array(order_ids), int_array(trs), named))
 
 
 _SUCCESS_JSON = orjson.dumps([SUCCESS_MESSAGE]).decode()

@@ -16,7 +16,7 @@ from system.runtime.observer import Observer
 from system.runtime.relay import Relay
 from system.runtime.service import PendingHandler, Service
 from system.runtime.worker_config import WorkerConfig
-from system.store.postgres import Raced
+from system.store.database import Raced
 
 DOUBTFUL_BATCHES = 20
 """For so many batches after an assignment or a race a repetition is looked for before it is done, and not only then."""

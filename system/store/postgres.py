@@ -7,15 +7,17 @@ that `str.join` built), so statements take one text literal a column and cast it
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
-from psycopg.errors import UniqueViolation
+
+from system.store.database import Database, Row
 
 PATIENCE_S = 60.0
 """So long a server that is gone is waited for: after a crash it replays its log, about ten seconds a gigabyte."""
 
-Transaction = psycopg.Connection[tuple[Any, ...]]
+Transaction = Database
+"""What handlers see of it: `rows`, `later` and `execute` inside the caller's transaction."""
 
 _SESSION: tuple[LiteralString, ...] = (
     # Statements are prepared once, while the tables are still empty. Their plans must stay index look-ups driven by the
@@ -30,33 +32,18 @@ _SESSION: tuple[LiteralString, ...] = (
 )
 
 
-class Raced(Exception):
-    """Another member applied the same message meanwhile: roll back and look again."""
-
-
-def insert_new(statement: LiteralString, columns: Sequence[str], db: Transaction) -> None:
-    """Rows that nobody has inserted before. Raises `Raced` where one is there by now: the transaction is lost.
-
-    Not `ON CONFLICT DO NOTHING`, which looks twice and writes a confirmation a row: 3.1 µs of the server's CPU a row
-    of the inbox instead of 4.9 to 6.2 (100,000 rows in batches of 1,000).
-    """
-    try:
-        db.execute(statement, columns, prepare=True)
-    except UniqueViolation as error:
-        raise Raced("another member was faster with one of these rows") from error
-
-
 def connect(dsn: str, *, schema: str, name: str, idle_timeout_ms: int = 0) -> Transaction:
     """A connection that sees only `schema`. `idle_timeout_ms` ends a transaction whose process was stopped (0 =
     never).
     """
-    connection: Transaction = psycopg.connect(dsn, application_name=name, connect_timeout=10)
+    connection: psycopg.Connection[Row] = psycopg.connect(
+        dsn, application_name=name, connect_timeout=10, autocommit=True
+    )
     for setting in _SESSION:
         connection.execute(setting)
     connection.execute("SELECT set_config('search_path', %s, false)", (f'"{schema}"',))
     connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (str(idle_timeout_ms),))
-    connection.commit()
-    return connection
+    return Database(connection)
 
 
 def patiently(open_it: Callable[[], Transaction], *, given_up: Callable[[], bool]) -> Transaction:

@@ -20,7 +20,6 @@ def db(open_db: Open) -> Transaction:
         ('failed', 'u', false, 'not_paid', '[]', 0, 3), ('running', 'u', false, 'pending', '[]', 5, 2),
         ('paid', 'u', true, 'paid', '[]', 5, 1)"""
     )
-    connection.commit()
     return connection
 
 

@@ -11,7 +11,8 @@ from system.checkout.order import order
 from system.kafka.batch import Batch
 from system.runtime.pending import Half, PartitionPending, apply_change
 from system.runtime.service import Replies
-from system.store.postgres import Raced, Transaction
+from system.store.database import Raced
+from system.store.postgres import Transaction
 
 Open = Callable[[str], Transaction]
 LINES = [["a", 1]]
@@ -36,7 +37,6 @@ def db(open_db: Open) -> Transaction:
     connection.execute(
         "INSERT INTO orders SELECT o, 'u', false, 'pending', '[]', 7, 1 FROM unnest(ARRAY['1','2','3','4']) AS o"
     )
-    connection.commit()
     return connection
 
 

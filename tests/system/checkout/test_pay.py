@@ -23,7 +23,6 @@ def batch(*commands: tuple[str, str, int, str], prior: tuple[str | None, ...] = 
 def db(open_db: Open) -> Transaction:
     connection = open_db("pay")
     connection.execute("INSERT INTO users VALUES ('rich', 1000), ('poor', 5)")
-    connection.commit()
     return connection
 
 

@@ -10,7 +10,8 @@ from system.checkout.services import PAY_SERVICE
 from system.kafka.batch import Batch
 from system.runtime.effects import apply_once
 from system.runtime.service import InboxHandler, Replies
-from system.store.postgres import Raced, Transaction
+from system.store.database import Raced
+from system.store.postgres import Transaction
 
 assert isinstance(PAY_SERVICE.handler, InboxHandler)
 HANDLER: InboxHandler = PAY_SERVICE.handler
@@ -36,7 +37,6 @@ def credit(db: Transaction) -> int:
 def db(open_db: Callable[[str], Transaction]) -> Transaction:
     connection = open_db("pay")
     connection.execute("INSERT INTO users VALUES ('u', 100)")
-    connection.commit()
     return connection
 
 

@@ -27,9 +27,7 @@ class Clock:
 
 @pytest.fixture
 def db(open_db: Open) -> Transaction:
-    connection = open_db("pay")
-    connection.autocommit = True
-    return connection
+    return open_db("pay")
 
 
 @pytest.fixture

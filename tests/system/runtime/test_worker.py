@@ -72,7 +72,6 @@ def asked(open_db: Open, topics: None, connection: config.Properties) -> Transac
     """A user with credit and `ORDERS` payments that wait in the topic; the service's tables."""
     db = open_db("pay")
     db.execute("INSERT INTO users VALUES ('u', 100)")
-    db.commit()
     producer = BatchProducer(config.producer(connection, client_id="t"))
     producer.send(Outgoing(PREFIX + PAY, KEYS, [b'["pay",7,"u"]'] * ORDERS))
     producer.flush()

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from system.store.database import Raced
 from system.store.inbox import Claim, look_up, store
-from system.store.postgres import Raced, Transaction
+from system.store.postgres import Transaction
 
 FIRST, UNDONE = Claim("1", 1, False), Claim("1", 1, True)
 

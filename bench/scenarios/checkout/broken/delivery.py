@@ -22,8 +22,9 @@ from system.runtime.relay import Relay
 from system.runtime.service import InboxHandler, Replies
 from system.runtime.worker_config import WorkerConfig
 from system.store import inbox, outbox
+from system.store.database import Raced
 from system.store.inbox import Claim
-from system.store.postgres import Raced, Transaction
+from system.store.postgres import Transaction
 
 QUEUE_RECORDS = 24
 LINGER_MS = 400
