@@ -148,7 +148,7 @@ def _latency_rows(measured: Mapping[str, Any]) -> list[tuple[str, str, Mapping[s
     wanted = (
         ("Response", "intended → outcome", "response_latency_ms"),
         ("Response in faults", "intended → outcome, while a fault lasted", "response_latency_ms_in_faults"),
-        ("End to end", "accepted → terminal outcome visible", "end_to_end_latency_ms"),
+        ("End to end", "acknowledged → terminal outcome visible", "end_to_end_latency_ms"),
         ("Service", "sent → acknowledged", "service_latency_ms"),
         ("Wait", "intended → sent (schedule slip)", "wait_ms"),
         ("Errors", "intended → error", "error_latency_ms"),

@@ -1,7 +1,7 @@
 """The clients' history in columns and the four latencies that it holds.
 
-Service is sent → acknowledged, wait is intended → sent, response is intended → outcome, end to end is accepted →
-terminal outcome visible to the `read_committed` reader. Only rows of the phase `measure` count. What never finished is
+Wait is intended → sent, service is sent → acknowledged, end to end is accepted, which is acknowledged, → terminal
+outcome visible to the `read_committed` reader: together they are the response, intended → outcome. Only rows of the phase `measure` count. What never finished is
 entered as at least the time until the end of the drain; what failed without an answer has a distribution of its own.
 """
 
@@ -174,5 +174,5 @@ def latencies(history: History, *, among: Mask) -> dict[str, Durations]:
         "response_latency_ms": durations(history, rows=rows, begin="intended_ns", end="completed_ns"),
         "service_latency_ms": durations(history, rows=rows & produced, begin="sent_ns", end="acknowledged_ns"),
         "wait_ms": durations(history, rows=rows, begin="intended_ns", end="sent_ns"),
-        "end_to_end_latency_ms": durations(history, rows=sagas, begin="sent_ns", end="completed_ns"),
+        "end_to_end_latency_ms": durations(history, rows=sagas, begin="acknowledged_ns", end="completed_ns"),
     }

@@ -53,8 +53,13 @@ def test_the_four_latencies_run_between_their_own_moments(tmp_path: Path) -> Non
         "response_latency_ms": [28.0],
         "service_latency_ms": [4.0],
         "wait_ms": [3.0],
-        "end_to_end_latency_ms": [25.0],
+        "end_to_end_latency_ms": [21.0],
     }
+
+
+def test_an_outcome_that_was_read_before_its_begin_had_returned_is_reported_as_it_is(tmp_path: Path) -> None:
+    found = measured(history(tmp_path, row(acknowledged_ms=9, completed_ms=8)))
+    assert found["end_to_end_latency_ms"].finished_ms.tolist() == [-1.0]
 
 
 def test_only_the_measure_phase_and_no_poison_counts(tmp_path: Path) -> None:
@@ -63,10 +68,10 @@ def test_only_the_measure_phase_and_no_poison_counts(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_operation_is_at_least_as_slow_as_the_drain_was_long(tmp_path: Path) -> None:
-    one = row(completed_ms=None, outcome="info", error="unfinished", response=None)
+    one = row(acknowledged_ms=4, completed_ms=None, outcome="info", error="unfinished", response=None)
     found = measured(history(tmp_path, one, drained_ms=100))
     assert found["response_latency_ms"].censored_ms.tolist() == [100.0]
-    assert found["end_to_end_latency_ms"].censored_ms.tolist() == [99.0]
+    assert found["end_to_end_latency_ms"].censored_ms.tolist() == [96.0]
     assert found["response_latency_ms"].finished_ms.size == 0
 
 
@@ -92,7 +97,7 @@ def test_a_checkout_that_joined_or_found_the_order_paid_is_no_saga_of_its_own(tm
     refused = row(entity="9", outcome="fail", response='{"error":"unknown order"}')
     found = history(tmp_path, joined, row(), paid, again, refused)
     assert found.leads.tolist() == [False, True, False, True, False]
-    assert sorted(measured(found)["end_to_end_latency_ms"].finished_ms.tolist()) == [19.0, 20.0]
+    assert sorted(measured(found)["end_to_end_latency_ms"].finished_ms.tolist()) == [17.0, 19.0]
 
 
 def test_the_window_runs_from_the_first_intended_to_the_last_completed(tmp_path: Path) -> None:
