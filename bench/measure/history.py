@@ -1,8 +1,10 @@
 """The clients' history in columns and the four latencies that it holds.
 
 Wait is intended → sent, service is sent → acknowledged, end to end is accepted, which is acknowledged, → terminal
-outcome visible to the `read_committed` reader: together they are the response, intended → outcome. Only rows of the phase `measure` count. What never finished is
-entered as at least the time until the end of the drain; what failed without an answer has a distribution of its own.
+outcome visible to the `read_committed` reader: together they are the response, intended → outcome.
+
+Only rows of the phase `measure` count. What never finished is entered as at least the time until the end of the drain;
+what failed without an answer has a distribution of its own.
 """
 
 from collections.abc import Mapping
