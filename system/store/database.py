@@ -36,6 +36,7 @@ BEGIN: Final = Statement("BEGIN")
 COMMIT: Final = Statement("COMMIT")
 ROLLBACK: Final = Statement("ROLLBACK")
 SAVEPOINT: Final = Statement("SAVEPOINT inner_one")
+RELEASE: Final = Statement("RELEASE SAVEPOINT inner_one")
 UNDO: Final = Statement("ROLLBACK TO SAVEPOINT inner_one")
 
 
@@ -61,7 +62,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """All of it or nothing; inside another one, a savepoint."""
         is_outer = not self._inside
-        undo = ROLLBACK if is_outer else UNDO
+        undo = [ROLLBACK] if is_outer else [UNDO, RELEASE]
         self._inside = True
         if not is_outer:
             self._owed.append(SAVEPOINT)
@@ -71,13 +72,14 @@ class Database:
             if is_outer:
                 self._commit()
             else:
+                self._owed.append(RELEASE)
                 self._settle()
         except BaseException:
             self._owed.clear()
             # What is raised says more; a connection that cannot even roll back is found broken by the next statement.
             with suppress(psycopg.Error):
                 if not self._is_idle():
-                    self._exchange([undo])
+                    self._exchange(undo)
             raise
         finally:
             self._inside = not is_outer

@@ -152,6 +152,20 @@ def test_what_a_savepoint_undoes_leaves_the_rest(db: Database, other: Database) 
     assert found(other, "a", "b", "c", "d", "e") == ["a", "b", "d", "e"]
 
 
+def test_a_savepoint_undoes_what_was_kept_inside_it(db: Database, other: Database) -> None:
+    with db.transaction():
+        add(db, "a")
+        with suppress(ZeroDivisionError), db.transaction():
+            add(db, "b")
+            with suppress(ZeroDivisionError), db.transaction():
+                add(db, "c")
+                _ = 1 // 0
+            with db.transaction():
+                add(db, "d")
+            _ = 1 // 0
+    assert found(other, "a", "b", "c", "d") == ["a"]
+
+
 def test_a_refused_statement_is_named_and_the_connection_goes_on(db: Database) -> None:
     for _ in range(2):
         with pytest.raises(UndefinedTable, match="nobody"):
