@@ -1,5 +1,6 @@
 """How a command ends: every foreseeable failure is one line on standard error and an exit code (interface.md)."""
 
+import errno
 import math
 import signal
 import sys
@@ -19,6 +20,7 @@ from verifiers.folder import BadRecording
 UNKNOWN, USAGE, UNAVAILABLE, BUG, INTERRUPTED = 2, 64, 69, 70, 130
 SPEAKER: Final = "choreobench: "
 """What the line begins with."""
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 ECHO_S: Final = 1.0
 """Signals so soon after one that was heard are taken for the same."""
 ENDED: Final = "interrupted; everything that was started has been stopped"
@@ -44,6 +46,10 @@ def ending(work: Callable[[], int]) -> int:
         # Python calls it a SystemError when an interruption came while an extension was in the middle of a call.
         if isinstance(error, SystemError) and isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             return fail(ENDED, INTERRUPTED)
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            return fail(
+                f"{error.filename or 'the disk'}: {error.strerror}; what was recorded so far is kept", UNAVAILABLE
+            )
         traceback.print_exc()
         return BUG
 

@@ -2,8 +2,11 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bench.cluster.endpoints import read_client_config
+from bench.cluster.errors import ServerUnavailable
+from bench.cluster.folder import require_disk
 from bench.nemesis.legal import Ground, check_plan
 from bench.nemesis.mix import expanded
 from bench.nemesis.plan import Mix, Plan, parse_plan
@@ -19,6 +22,8 @@ RATE_MAX_PER_S = 1e7
 WINDOW_MIN, WINDOW_MAX = 64, 8_000
 """Outstanding operations of a closed loop; a small run keeps few, so that a repeat finds its first attempt finished."""
 WARM_UP_SHARE_OF_MAX = 0.05
+RECORDED_BYTES, RECORDED_BYTES_PER_OPERATION = 64 * 2**20, 1024
+"""A million operations leave 307 MB (`checkout`, seed 1); while they are recorded, their raw rows stand beside that."""
 WARM_UP_S = 3.0
 LONG_S = 60.0
 """A measurement as long as this has a warm-up as long: the broker's optimising compiler is done by then."""
@@ -59,6 +64,8 @@ def resolve(options: Options) -> RunSpec:
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     mixed = {str(mix): _drawn(mix, ground, seed) for mix in plan.mixes}
     slug = "-".join((scenario.name, guarantee, _slug(fault), f"s{seed}"))
+    folder = new_folder(options.out, slug)
+    _require_room(folder, operations)
     return RunSpec(
         scenario=scenario.name,
         guarantee=guarantee,
@@ -66,7 +73,7 @@ def resolve(options: Options) -> RunSpec:
         broken=options.broken,
         seed=seed,
         prefix=f"r{secrets.token_hex(4)}-",
-        folder=str(new_folder(options.out, slug)),
+        folder=str(folder),
         operations=operations,
         warm_up=warm_up,
         rate_per_s=rate_per_s,
@@ -84,6 +91,16 @@ def resolve(options: Options) -> RunSpec:
         mixed=mixed,
         window=max(WINDOW_MIN, min(WINDOW_MAX, operations // 16)),
     )
+
+
+def _require_room(folder: Path, operations: int) -> None:
+    """Raises `ServerUnavailable`, and leaves no folder, where the recording would not fit."""
+    needed_bytes = RECORDED_BYTES + operations * RECORDED_BYTES_PER_OPERATION
+    try:
+        require_disk(folder.parent, needed_bytes, what=f"the recording of {operations:,} operations")
+    except ServerUnavailable:
+        folder.rmdir()
+        raise
 
 
 def _check_servers(options: Options) -> None:

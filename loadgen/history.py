@@ -6,6 +6,7 @@ the process; only a machine that dies could lose rows.
 """
 
 import json
+import os
 import threading
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -90,18 +91,27 @@ class History:
 
 
 def create_history(folder: Path, *, operations: int, warm_up: int = 0) -> History:
-    """Fresh columns for `operations` rows in a new folder; the first `warm_up` rows are the warm-up phase."""
+    """Fresh columns for `operations` rows in a new folder; the first `warm_up` rows are the warm-up phase.
+
+    Raises `OSError` where there is no space for them.
+    """
     if operations < 1 or not 0 <= warm_up <= operations:
         raise ValueError(f"{operations} operations with {warm_up} of warm-up; legal: 1 or more, of which 0 or more")
     folder.mkdir(parents=True, exist_ok=False)
     for name, dtype in _COLUMNS.items():
-        column = np.memmap(folder / name, dtype=dtype, mode="w+", shape=(operations,))
+        _allocate(folder / name, operations * np.dtype(dtype).itemsize)
         if name == "balance":
-            column[:] = -1
-    np.memmap(folder / "progress", dtype=np.int64, mode="w+", shape=(len(Progress._fields),))
+            np.memmap(folder / name, dtype=dtype, mode="r+", shape=(operations,))[:] = -1
+    _allocate(folder / "progress", len(Progress._fields) * np.dtype(np.int64).itemsize)
     (folder / "errors.jsonl").touch()
     (folder / "history.json").write_text(json.dumps({"operations": operations, "warm_up": warm_up}), encoding="utf-8")
     return open_history(folder, writable=True)
+
+
+def _allocate(path: Path, size_bytes: int) -> None:
+    """Zeros. A hole that finds no space when it is first touched would kill its process (SIGBUS), be it a reader."""
+    with path.open("xb") as file:
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
 
 
 def open_history(folder: Path, *, writable: bool = False) -> History:

@@ -90,10 +90,10 @@ def _remove_if_stale(folder: Path) -> bool:
         return True
 
 
-def require_disk(path: Path, needed_bytes: int) -> None:
+def require_disk(path: Path, needed_bytes: int, *, what: str = "the servers' data") -> None:
     """Raise `ServerUnavailable` where less than `needed_bytes` are free in the file system of `path`."""
     free = shutil.disk_usage(path).free
     if free < needed_bytes:
         raise ServerUnavailable(
-            f"{path} has {free / 2**30:.1f} GiB free, {needed_bytes / 2**30:.1f} GiB are needed for the servers' data"
+            f"{path} has {free / 2**20:,.0f} MiB free, {needed_bytes / 2**20:,.0f} MiB are needed for {what}"
         )

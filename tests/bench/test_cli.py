@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,17 @@ def test_a_cluster_that_is_not_there_exits_69_and_leaves_no_folder(
     assert main(["run", "checkout", "--out", str(tmp_path), *servers]) == 69
     assert "127.0.0.1:1" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_recording_that_would_not_fit_exits_69_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = shutil.disk_usage(tmp_path)._replace(free=100 * 2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: small)
+    assert main(["run", "checkout", "--operations", "300000", "--rate", "max", "--out", str(tmp_path)]) == 69
+    said = f"choreobench: {tmp_path} has 100 MiB free, 357 MiB are needed for the recording of 300,000 operations\n"
+    assert capsys.readouterr().err == said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_a_newer_schema_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,6 +61,14 @@ def test_an_open_row_is_fail_where_it_was_never_sent_and_info_where_it_was(tmp_p
     assert errors == [None, "Refused", UNFINISHED, NOT_SENT]
 
 
+def test_every_column_has_its_space_on_the_disk_from_the_beginning(tmp_path: Path) -> None:
+    """A hole would find out about a full disk when it is touched, which kills."""
+    create_history(tmp_path / "h", operations=20_000)
+    columns = [path for path in (tmp_path / "h").iterdir() if path.stat().st_size >= 20_000]
+    assert columns
+    assert all(path.stat().st_blocks * 512 >= path.stat().st_size for path in columns)
+
+
 def test_first_unsent_is_the_length_when_all_were_sent(tmp_path: Path) -> None:
     history = create_history(tmp_path / "h", operations=3)
     assert history.first_unsent() == 0

@@ -65,7 +65,9 @@ def test_folders_of_other_names_are_never_swept(tmp_path: Path) -> None:
 
 
 def test_too_little_disk_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ServerUnavailable, match=r"GiB free, 1048576\.0 GiB are needed") as refused:
+    with pytest.raises(
+        ServerUnavailable, match="MiB free, 1,073,741,824 MiB are needed for the servers' data"
+    ) as refused:
         require_disk(tmp_path, 2**50)
     assert "\n" not in str(refused.value)
 
