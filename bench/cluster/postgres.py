@@ -122,6 +122,7 @@ def settings(database: Database, *, idle_in_transaction_ms: int) -> dict[str, st
     """PostgreSQL's own names and values, beyond its defaults."""
     memory_mib = psutil.virtual_memory().total // 2**20
     disk_mib = shutil.disk_usage(database.folder).free // 2**20
+    wal_max_mib = max(256, min(8192, disk_mib // 4))
     return {
         "listen_addresses": HOST,
         "port": str(database.port),
@@ -131,7 +132,9 @@ def settings(database: Database, *, idle_in_transaction_ms: int) -> dict[str, st
         "synchronous_commit": "on",
         "full_page_writes": "on",
         "shared_buffers": f"{min(1024, memory_mib // 8)}MB",
-        "max_wal_size": f"{max(256, min(8192, disk_mib // 4))}MB",
+        "max_wal_size": f"{wal_max_mib}MB",
+        # Every segment that was written is used again: see bench.cluster.wal.
+        "min_wal_size": f"{wal_max_mib}MB",
         "checkpoint_timeout": "1h",
         # Nobody replicates or archives this server; its own recovery needs no more.
         "wal_level": "minimal",

@@ -23,6 +23,7 @@ class Counters:
     monotonic_ns: int
     postgres_wal_bytes: int | None
     postgres_fsyncs: int | None
+    postgres_wal_segments_made: int | None
     broker_log_bytes: int | None
     cpu_s: Mapping[str, float]
 
@@ -32,11 +33,11 @@ def read_counters(dsn: str, prefix: str, broker_folders: Sequence[Path], cpu_s: 
     try:
         with psycopg.connect(dsn, connect_timeout=10, autocommit=True) as db:
             wal = _number(db, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint")
-            fsyncs = _fsyncs(db)
+            fsyncs, made = _fsyncs(db), _segments_made(db)
     except psycopg.Error as error:
         raise RecordingFailed(f"could not read PostgreSQL's counters: {' '.join(str(error).split())}") from error
     log = sum(map(log_bytes, broker_folders, [prefix] * len(broker_folders))) if broker_folders else None
-    return Counters(time.monotonic_ns(), wal, fsyncs, log, dict(cpu_s))
+    return Counters(time.monotonic_ns(), wal, fsyncs, made, log, dict(cpu_s))
 
 
 def write_counters(run_folder: Path, begin: Counters, end: Counters) -> None:
@@ -65,6 +66,14 @@ def _fsyncs(db: psycopg.Connection[tuple[object, ...]]) -> int | None:
         return relations
     wal = _number(db, "SELECT wal_sync FROM pg_stat_wal") if db.info.server_version >= 140000 else None
     return None if wal is None else wal + (relations or 0)
+
+
+def _segments_made(db: psycopg.Connection[tuple[object, ...]]) -> int | None:
+    """WAL segments filled with zeros, each in the middle of a commit; PostgreSQL counts them since 18."""
+    if db.info.server_version < 180000:
+        return None
+    made = "SELECT coalesce(sum(writes), 0)::bigint FROM pg_stat_io WHERE object = 'wal' AND context = 'init'"
+    return _number(db, made)
 
 
 def _number(db: psycopg.Connection[tuple[object, ...]], query: str) -> int | None:

@@ -48,6 +48,11 @@ def test_postgres_stays_durable(tmp_path: Path) -> None:
     assert found["idle_in_transaction_session_timeout"] == "1500"
 
 
+def test_postgres_uses_every_segment_of_its_log_again(tmp_path: Path) -> None:
+    found = postgres.settings(Database(20_000, tmp_path, tmp_path, None), idle_in_transaction_ms=0)
+    assert found["min_wal_size"] == found["max_wal_size"]
+
+
 def test_a_path_too_long_for_a_socket_falls_back_to_the_loopback() -> None:
     database = Database(20_000, Path("/" + "x" * 100), Path("/bin"), None)
     assert database.socket_folder is None

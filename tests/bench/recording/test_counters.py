@@ -20,6 +20,7 @@ def test_the_log_position_counts_the_wal_of_a_write(dsn: str, prefix: str, tmp_p
     assert end.postgres_wal_bytes is not None
     assert end.postgres_wal_bytes - begin.postgres_wal_bytes > 500_000
     assert (end.postgres_fsyncs or 0) >= (begin.postgres_fsyncs or 0) > 0
+    assert (end.postgres_wal_segments_made or 0) >= (begin.postgres_wal_segments_made or 0) > 0
     write_counters(tmp_path, begin, end)
     stored = orjson.loads((tmp_path / "counters.json").read_bytes())
     assert stored["end"]["cpu_s"] == {"pay-0": 2.5}
