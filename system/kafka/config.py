@@ -111,18 +111,14 @@ def transactional(properties: Properties, *, transactional_id: str, timeout_ms: 
     }
 
 
-FETCH_WAIT_MS = 8
+FETCH_WAIT_MS = 6
 """A hop waits half of this, and a fetch that ends with nothing costs the broker as much as one with records."""
-JOIN_FETCH_WAIT_MS = 14
-"""Who joins what two services answer waits for both: each batch more is up to twelve produce requests."""
 
 
-def reader(
-    connection: Properties, *, client_id: str, partitions: int = 1, fetch_wait_ms: int = FETCH_WAIT_MS
-) -> dict[str, Value]:
+def reader(connection: Properties, *, client_id: str, partitions: int = 1) -> dict[str, Value]:
     """A consumer that is assigned its partitions by hand, commits nothing and sees committed records only.
 
-    `partitions`: how many a topic has. A fetch waits `fetch_wait_ms` for 64 KiB to gather, longer over many partitions.
+    `partitions`: how many a topic has. A fetch waits `FETCH_WAIT_MS` for 64 KiB to gather, longer over many partitions.
     """
     return {
         **connection,
@@ -138,8 +134,8 @@ def reader(
         # for the other partitions' records makes a quarter of the requests, which cost the broker more than the
         # records.
         "fetch.min.bytes": 64 * 1024,
-        # For each fetch the broker looks at every partition of it: over 900 of them, every 8 ms, it does nothing else.
-        "fetch.wait.max.ms": fetch_wait_ms + partitions // 6,
+        # For each fetch the broker looks at every partition of it: over 900 of them, every 6 ms, it does nothing else.
+        "fetch.wait.max.ms": FETCH_WAIT_MS + partitions // 6,
         "fetch.message.max.bytes": 4 * 1024 * 1024,
     }
 
@@ -175,12 +171,10 @@ def member(
     session_timeout_ms: int,
     how: Membership = COOPERATIVE,
     partitions: int = 1,
-    joins: bool = False,
 ) -> dict[str, Value]:
-    """A member of `group` whose offsets only the worker loop commits. `joins`: the records of several others."""
-    wait_ms = JOIN_FETCH_WAIT_MS if joins else FETCH_WAIT_MS
+    """A member of `group` whose offsets only the worker loop commits."""
     return {
-        **reader(connection, client_id=client_id, partitions=partitions, fetch_wait_ms=wait_ms),
+        **reader(connection, client_id=client_id, partitions=partitions),
         "group.id": group,
         **membership(how, client_id=client_id, session_timeout_ms=session_timeout_ms),
         "max.poll.interval.ms": 120_000,

@@ -9,7 +9,7 @@ from system.kafka.producer import BatchProducer
 from system.runtime.failpoints import Crash, die
 from system.runtime.guarantees import Guarantee
 from system.runtime.relay import Relay
-from system.runtime.service import PendingHandler, Service
+from system.runtime.service import Service
 from system.runtime.transactions import TIMEOUT_MS
 from system.store import postgres
 
@@ -60,7 +60,6 @@ class WorkerConfig:
             session_timeout_ms=self.session_timeout_ms,
             how=self.membership,
             partitions=self.partitions,
-            joins=isinstance(service.handler, PendingHandler),
         )
         return {**plain, **service.consumer}
 
