@@ -16,6 +16,7 @@ from bench.cluster.errors import ServerUnavailable
 from bench.cluster.servers import cluster
 from bench.cluster.shield import shielded
 from bench.cluster.wal import lay_out
+from bench.cluster.writeback import written_back
 from bench.display import Display
 from bench.nemesis.hands import HANDS
 from bench.nemesis.nemesis import Nemesis
@@ -113,7 +114,9 @@ def _under_load(run: Run) -> None:
             samples.Sampler(spec.connection, spec.path, processes=pids, groups=spec.groups(), prefix=spec.prefix)
         )
         folders = [path for name, path in run.endpoints.folders.items() if name.startswith("broker")]
-        begin = counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
+        written = stack.enter_context(written_back([*folders, spec.path / "raw"] if folders else []))
+        read = partial(counters.read_counters, spec.dsn, spec.prefix, folders)
+        begin = read(sampler.cpu_s(), written_back_bytes=written())
         site = Site(spec, supervisor, run.endpoints, run.observer, run.start, sampler.lag)
         nemesis = Nemesis(spec.faults(), HANDS, site)
         for word, faults in spec.mixed.items():
@@ -124,9 +127,7 @@ def _under_load(run: Run) -> None:
         with run.phase("quiesce"):
             tending.quiesce(run, supervisor)
             sampler.sample_offsets("quiescent")
-        counters.write_counters(
-            spec.path, begin, counters.read_counters(spec.dsn, spec.prefix, folders, sampler.cpu_s())
-        )
+        counters.write_counters(spec.path, begin, read(sampler.cpu_s(), written_back_bytes=written()))
         with run.phase("stop"):
             supervisor.stop()
             reader.popen.terminate()

@@ -25,10 +25,18 @@ class Counters:
     postgres_fsyncs: int | None
     postgres_wal_segments_made: int | None
     broker_log_bytes: int | None
+    written_back_bytes: int | None
     cpu_s: Mapping[str, float]
 
 
-def read_counters(dsn: str, prefix: str, broker_folders: Sequence[Path], cpu_s: Mapping[str, float]) -> Counters:
+def read_counters(
+    dsn: str,
+    prefix: str,
+    broker_folders: Sequence[Path],
+    cpu_s: Mapping[str, float],
+    *,
+    written_back_bytes: int | None = None,
+) -> Counters:
     """All counters now; `cpu_s` as the sampler knows it. Raises `RecordingFailed` when PostgreSQL does not answer."""
     try:
         with psycopg.connect(dsn, connect_timeout=10, autocommit=True) as db:
@@ -37,7 +45,7 @@ def read_counters(dsn: str, prefix: str, broker_folders: Sequence[Path], cpu_s: 
     except psycopg.Error as error:
         raise RecordingFailed(f"could not read PostgreSQL's counters: {' '.join(str(error).split())}") from error
     log = sum(map(log_bytes, broker_folders, [prefix] * len(broker_folders))) if broker_folders else None
-    return Counters(time.monotonic_ns(), wal, fsyncs, made, log, dict(cpu_s))
+    return Counters(time.monotonic_ns(), wal, fsyncs, made, log, written_back_bytes, dict(cpu_s))
 
 
 def write_counters(run_folder: Path, begin: Counters, end: Counters) -> None:
