@@ -4,9 +4,11 @@ import re
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bench.cluster import kafka, postgres
+from bench.cluster.endpoints import Endpoints
 from bench.cluster.errors import ServerUnavailable
 from bench.cluster.ports import Ports
 from bench.cluster.postgres import Database
@@ -51,6 +53,14 @@ def test_postgres_stays_durable(tmp_path: Path) -> None:
 def test_postgres_uses_every_segment_of_its_log_again(tmp_path: Path) -> None:
     found = postgres.settings(Database(20_000, tmp_path, tmp_path, None), idle_in_transaction_ms=0)
     assert found["min_wal_size"] == found["max_wal_size"]
+
+
+def test_postgres_vacuums_by_itself_and_gently(cluster: Endpoints) -> None:
+    with psycopg.connect(cluster.dsn) as db:
+        row = db.execute(
+            "SELECT current_setting('autovacuum'), current_setting('autovacuum_vacuum_cost_delay')"
+        ).fetchone()
+    assert row == ("on", "20ms")
 
 
 def test_a_path_too_long_for_a_socket_falls_back_to_the_loopback() -> None:
