@@ -98,6 +98,10 @@ def settings(node: Node, nodes: Sequence[Node]) -> dict[str, str]:
         "num.io.threads": "1",
         "num.network.threads": "1",
         "log.retention.ms": "-1",
+        # What is deleted is gone within a second, and not on the disk after a minute, in the middle of a load: the
+        # calibration's 170 MB are never written. The first look would come after 30 s.
+        "log.segment.delete.delay.ms": "500",
+        "log.initial.task.delay.ms": "500",
         "offsets.topic.replication.factor": copies,
         "offsets.topic.num.partitions": str(COORDINATOR_PARTITIONS),
         "transaction.state.log.replication.factor": copies,
