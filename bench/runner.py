@@ -114,7 +114,7 @@ def _under_load(run: Run) -> None:
             samples.Sampler(spec.connection, spec.path, processes=pids, groups=spec.groups(), prefix=spec.prefix)
         )
         folders = [path for name, path in run.endpoints.folders.items() if name.startswith("broker")]
-        written = stack.enter_context(written_back([*folders, spec.path / "raw"] if folders else []))
+        written = stack.enter_context(written_back([*run.endpoints.folders.values(), spec.path / "raw"]))
         read = partial(counters.read_counters, spec.dsn, spec.prefix, folders)
         begin = read(sampler.cpu_s(), written_back_bytes=written())
         site = Site(spec, supervisor, run.endpoints, run.observer, run.start, sampler.lag)

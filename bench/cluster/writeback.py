@@ -1,10 +1,10 @@
-"""What brokers and recorders append goes to the disk bit by bit: as on a machine whose page cache is set up for Kafka.
+"""What servers and recorders append goes to the disk bit by bit: as on a machine whose page cache is set up for Kafka.
 
-Nobody syncs a segment, so Linux writes it when it has been dirty for 30 s (`vm.dirty_expire_centisecs`), and all that
-was appended since along with it: at 10,000 sagas a second 200 MB twice a minute, for which every commit of a database
-on the same disk waits 50 to 110 ms. A pass begins to write what was appended since the last one and waits for none of
-it: nothing becomes more durable, and nothing is asked of root. Source: sync_file_range(2); Kafka's documentation,
-*Understanding Linux OS Flush Behavior*.
+Nobody syncs a segment, nor a table before a checkpoint, so Linux writes it when it has been dirty for 30 s
+(`vm.dirty_expire_centisecs`), and all that was appended since along with it: at 10,000 sagas a second 200 MB twice a
+minute, for which every commit of a database on the same disk waits 50 to 110 ms. A pass begins to write what was
+appended since the last one and waits for none of it: nothing becomes more durable, and nothing is asked of root.
+Source: sync_file_range(2); Kafka's documentation, *Understanding Linux OS Flush Behavior*.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-PERIOD_S: Final = 0.5
+PERIOD_S: Final = 1.0
 SYNC_FILE_RANGE_WRITE: Final = 2
 """Begin to write the dirty pages of the range that are not being written yet (linux/fs.h)."""
 

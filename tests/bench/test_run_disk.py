@@ -34,5 +34,5 @@ def test_what_brokers_append_under_load_is_written_back_while_it_runs(counters: 
     begin, end = counters
     appended = end["broker_log_bytes"] - begin["broker_log_bytes"]
     assert appended > 5e6
-    # All but what came after the last pass, half a second before.
+    # All but what came after the last pass, a second before.
     assert end["written_back_bytes"] - begin["written_back_bytes"] > 0.9 * appended

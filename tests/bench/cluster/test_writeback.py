@@ -1,4 +1,4 @@
-"""What grows below the brokers' folders is on its way to the disk within a pass or two, and nothing else changes."""
+"""What grows below the servers' folders is on its way to the disk within a pass or two, and nothing else changes."""
 
 import ctypes
 import errno
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_written_back_does_not_end_a_pass(on_disk: Path) -
     assert write_back({}, [on_disk])[1] == 1
 
 
-def test_nothing_is_written_back_for_servers_of_others() -> None:
+def test_without_a_folder_there_is_nothing_to_count() -> None:
     with written_back([]) as bytes_so_far:
         assert bytes_so_far() is None
 
