@@ -10,8 +10,9 @@ from bench.cluster.errors import ServerUnavailable
 from bench.cluster.wal import SEGMENTS_MAX, lay_out, segments_for
 
 MIB = 2**20
-AHEAD = "SELECT count(*) FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_lsn())"
-HERE = "SELECT pg_walfile_name(pg_current_wal_lsn())"
+AHEAD = "SELECT count(*) FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_insert_lsn())"
+HERE = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())"
+"""Where the next byte goes; what is *written* lags behind, as nobody waits for such a message."""
 WRITE = "SELECT pg_logical_emit_message(false, 'test', repeat('x', 1048576))"
 
 
