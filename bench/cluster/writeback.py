@@ -52,8 +52,9 @@ def sizes_below(folders: Sequence[Path]) -> dict[str, int]:
 
 def grown(before: Mapping[str, int], now: Mapping[str, int]) -> list[tuple[str, int, int]]:
     """(file, begin, end) of what was appended between two looks; a file that is new or was cut is new from 0. Pure."""
-    begins = {path: before.get(path, 0) if before.get(path, 0) <= size else 0 for path, size in now.items()}
-    return [(path, begins[path], size) for path, size in now.items() if begins[path] < size]
+    cut = {path for path, size in now.items() if before.get(path, 0) > size}
+    begins = [(path, 0 if path in cut else before.get(path, 0), size) for path, size in now.items()]
+    return [(path, begin, end) for path, begin, end in begins if begin < end]
 
 
 def write_back(before: Mapping[str, int], folders: Sequence[Path]) -> tuple[dict[str, int], int]:
@@ -70,18 +71,17 @@ def write_back(before: Mapping[str, int], folders: Sequence[Path]) -> tuple[dict
 
 @contextmanager
 def written_back(folders: Sequence[Path]) -> Iterator[Callable[[], int | None]]:
-    """Passes over `folders`, one every `PERIOD_S`, for as long as the block lasts; gives how many bytes so far, None
-    where there is nothing to pass over.
+    """Passes over `folders`, one every `PERIOD_S`, for as long as the block lasts; gives how many bytes were appended
+    in it and begun to be written so far, None where the C library cannot.
     """
-    if not (folders and can_begin_to_write()):
+    if not can_begin_to_write():
         yield lambda: None
         return
     stopped = threading.Event()
-    total = 0
+    sizes, total = sizes_below(folders), 0
 
     def repeat() -> None:
-        nonlocal total
-        sizes: dict[str, int] = {}
+        nonlocal sizes, total
         while not stopped.wait(PERIOD_S):
             sizes, begun = write_back(sizes, folders)
             total += begun

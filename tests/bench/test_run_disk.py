@@ -30,9 +30,9 @@ def test_a_run_that_fills_several_segments_makes_none_under_load(counters: Count
     assert end["postgres_wal_segments_made"] == begin["postgres_wal_segments_made"] > 0
 
 
-def test_what_brokers_append_under_load_is_written_back_while_it_runs(counters: Counters) -> None:
+def test_what_brokers_tables_and_recorders_append_is_written_back_while_it_runs(counters: Counters) -> None:
     begin, end = counters
     appended = end["broker_log_bytes"] - begin["broker_log_bytes"]
     assert appended > 5e6
-    # All but what came after the last pass, a second before.
-    assert end["written_back_bytes"] - begin["written_back_bytes"] > 0.9 * appended
+    # 3.7 times what the brokers append, and without any one of the three less than three times.
+    assert end["written_back_bytes"] - begin["written_back_bytes"] > 3 * appended

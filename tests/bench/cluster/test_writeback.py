@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cluster import writeback
 from bench.cluster.writeback import begin_to_write, grown, sizes_below, write_back, written_back
 from bench.waiting import wait_until
 
@@ -92,8 +93,18 @@ def test_a_file_that_cannot_be_written_back_does_not_end_a_pass(on_disk: Path) -
     assert write_back({}, [on_disk])[1] == 1
 
 
-def test_without_a_folder_there_is_nothing_to_count() -> None:
-    with written_back([]) as bytes_so_far:
+def test_what_was_there_before_the_block_is_not_counted(on_disk: Path) -> None:
+    append(on_disk / "before", 4 * MIB)
+    with written_back([on_disk]) as bytes_so_far:
+        append(on_disk / "before", 1)
+        append(on_disk / "within", 2)
+        wait_until(bytes_so_far, deadline_s=10, why="a pass to be counted")
+        assert bytes_so_far() == 3
+
+
+def test_where_the_c_library_cannot_there_is_nothing_to_count(on_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writeback, "can_begin_to_write", lambda: False)
+    with written_back([on_disk]) as bytes_so_far:
         assert bytes_so_far() is None
 
 
