@@ -23,8 +23,16 @@ LOSSES: Final = frozenset({"missing-effect", "incomplete-saga", "missing-compens
 REPEATS: Final = frozenset({"duplicate", "double-effect", "double-compensation", "double-terminal"})
 MUST_SHOW: Final = {"at-most-once": ("lost", LOSSES), "at-least-once": ("repeated", REPEATS)}
 """Guarantee → what its crashes must have done, and the kinds by which that is seen: else the harness is blind."""
-SMOKE: Final = (("at-most-once", "after-commit"), ("at-least-once", "after-state"), ("transactional", "after-produce"))
-OPERATIONS: Final = 1_000
+SMOKE: Final = (
+    ("at-most-once", "after-commit"),
+    ("at-least-once", "after-produce"),
+    ("transactional", "after-produce"),
+)
+"""Points at which whatever was in hand shows: each record has an answer, which is lost or stands twice. Behind the
+state alone a batch of a few refusals repeats without a trace.
+"""
+OPERATIONS: Final = 2_500
+"""A load that outlasts the first `begin` on a busy machine, at which the driver dies: its next life has some left."""
 RATE: Final = "1000"
 
 

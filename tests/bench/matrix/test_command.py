@@ -14,11 +14,10 @@ import psutil
 import pytest
 
 from bench.cluster.endpoints import Endpoints
-from bench.matrix.crash import REPEATS
 from bench.waiting import wait_until
 
 SKETCHES = {
-    "crash": ("--only", "at-least-once.after-state"),
+    "crash": ("--only", "at-least-once.after-produce"),
     "kill": ("--jobs", "2"),
     "guarantee": (),
 }
@@ -72,8 +71,7 @@ def test_a_sketch_holds_and_leaves_its_table_its_runs_and_a_page(
 
 def test_crashes_that_repeat_are_seen_and_recovery_is_timed(swept: Mapping[str, tuple[int, Path]]) -> None:
     found = document(swept["crash"][1])
-    # Which of them depends on what the batch in hand held: on a slow machine it may be a handful of refusals.
-    assert any(found["observed"]["at-least-once"].get(kind) for kind in REPEATS)
+    assert found["observed"]["at-least-once"]["duplicate"] > 0
     struck = found["cells"][0]["recovery"]
     assert {one["process"] for one in struck} == {"pay-0", "stock-0", "order-0", "driver"}
     assert all(one["ready_ms"] > 0 for one in struck)

@@ -219,6 +219,42 @@ def test_fail_before_the_compensation_was_acknowledged_is_a_causal_violation(fol
     assert acknowledged["key"].decode() in entities(judged)
 
 
+def test_an_outcome_that_a_redelivery_says_otherwise_is_in_conflict_and_no_effect_came_too_early(folder: Path) -> None:
+    outcomes = topic_file(folder, "Outcomes-topic")
+    first = next(row for row in pq.read_table(outcomes).to_pylist() if is_kind("canok")(row))
+    said = {"value": b'["pfail",10]', "offset": 10**6, "timestamp_ms": 2 * 10**12}
+    add_row(outcomes, {**first, **said})
+    kinds = found(examine(folder))
+    assert "causes_precede_effects" not in kinds
+    assert "conflicting-outcome" in set.union(*kinds.values())
+
+
+@pytest.mark.parametrize(("topic", "effect"), [("Pay-topic", "can"), ("Stock-topic", "increment")])
+def test_a_compensation_before_both_outcomes_is_a_causal_violation(folder: Path, topic: str, effect: str) -> None:
+    early = change(topic_file(folder, topic), is_kind(effect), timestamp_ms=1)
+    judged = examine(folder)
+    assert found(judged) == {"causes_precede_effects": {"causal-violation"}}
+    assert early["key"].decode() in entities(judged)
+
+
+@pytest.mark.parametrize("outcome", ["psuccess", "ssuccess"])
+@pytest.mark.parametrize("terminal", [b'"success"', b'"fail"'])
+def test_a_terminal_before_either_outcome_is_a_causal_violation(folder: Path, outcome: str, terminal: bytes) -> None:
+    ended = {
+        row["key"]
+        for row in pq.read_table(topic_file(folder, "Outcome-checkout-topic")).to_pylist()
+        if row["value"] == terminal
+    }
+    late = change(
+        topic_file(folder, "Outcomes-topic"),
+        lambda row: row["key"] in ended and is_kind(outcome)(row),
+        timestamp_ms=2 * 10**12,
+    )
+    judged = examine(folder)
+    assert "causal-violation" in found(judged)["causes_precede_effects"]
+    assert late["key"].decode() in entities(judged)
+
+
 def test_a_stepped_clock_makes_times_prove_nothing(folder: Path) -> None:
     change(topic_file(folder, "Outcomes-topic"), is_kind("canok"), timestamp_ms=2 * 10**12)
     for number in range(5):
