@@ -20,7 +20,7 @@ from bench.guarantees import TOLERATES
 from verifiers.checker import Checker, Judgement, Verdict, judge, run_checker
 from verifiers.disturbance import disturbances
 from verifiers.evidence import Source, with_evidence
-from verifiers.folder import BadRecording
+from verifiers.folder import BadRecording, read_run
 from verifiers.recording import Recording, open_recording
 
 EXIT_SAFETY: Final = 1
@@ -78,16 +78,13 @@ def scenario_of(run_folder: Path) -> str:
     """The scenario named in run.json, told from the folders that have invariants."""
     folder = Path(__file__).parent / "scenarios"
     known = sorted(path.parent.name for path in folder.glob("*/invariants*") if not path.name.startswith("__"))
+    scenario = read_run(run_folder).get("scenario")
     from_file = run_folder / "run.json"
-    try:
-        scenario = str(orjson.loads(from_file.read_bytes())["scenario"])
-    except OSError as error:
-        raise BadRecording(f"{from_file}: {error.strerror or error}: this is no run folder") from error
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadRecording(f"{from_file}: it names no scenario") from error
+    if scenario is None:
+        raise BadRecording(f"{from_file}: it names no scenario")
     if scenario not in known:
         raise BadRecording(f"{from_file}: scenario {scenario!r} is unknown; known are {', '.join(known)}")
-    return scenario
+    return str(scenario)
 
 
 def _judged(recording: Recording, checkers: Sequence[Checker], sources: Iterable[Source]) -> Judged:

@@ -128,6 +128,21 @@ def test_an_unknown_scenario_is_refused_with_the_known_ones(tmp_path: Path) -> N
         check(run)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"schema_version": 1, "scen', "not JSON"),
+        (b'{"schema_version": 99, "scenario": "checkout"}', "newer than 1"),
+        (b'{"schema_version": 1}', "names no scenario"),
+        (b"[]", "no schema_version"),
+    ],
+)
+def test_a_run_json_that_cannot_be_read_says_what_is_wrong_with_it(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(BadRecording, match=said):
+        check(tmp_path)
+
+
 def test_a_rebuild_without_half_finished_transactions_is_no_rebuild_condition(tmp_path: Path) -> None:
     run = write(legal_history(ORDERS), tmp_path / "run", condition="rebuild")
     add_event(run, event="rebuild-finished", partition=0, to=0, records=0, monotonic_ns=1, **{"from": 0})
