@@ -75,7 +75,7 @@ def checkers_of(run_folder: Path) -> tuple[Checker, ...]:
 
 
 def scenario_of(run_folder: Path) -> str:
-    """The scenario named in run.json, told from the folders that have invariants."""
+    """The scenario named in run.json, told from the folders that have invariants. Raises `BadRecording`."""
     folder = Path(__file__).parent / "scenarios"
     known = sorted(path.parent.name for path in folder.glob("*/invariants*") if not path.name.startswith("__"))
     scenario = read_run(run_folder).get("scenario")

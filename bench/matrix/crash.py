@@ -14,7 +14,7 @@ from bench.scenario import Scenario
 from system.runtime.guarantees import GUARANTEES, RESTART_POINTS
 
 COUNTS: Final = {"pay": 3, "stock": 4, "order": 5, "checkout": 1}
-"""At which passing each service dies: early enough for a load of a second, and not all at once. A driver that a busy
+"""At which passing each service dies: early in the load, and not all at once. A driver that a busy
 machine holds up begins everything together.
 """
 OTHER_COUNT: Final = 3
@@ -28,8 +28,8 @@ SMOKE: Final = (
     ("at-least-once", "after-produce"),
     ("transactional", "after-produce"),
 )
-"""Points at which whatever was in hand shows: each record has an answer, which is lost or stands twice. Behind the
-state alone a batch of a few refusals repeats without a trace.
+"""Points at which whatever was in hand shows, if the guarantee lets it: each record has an answer, which is lost or
+stands twice. Behind the state alone a batch of a few refusals repeats without a trace.
 """
 OPERATIONS: Final = 2_500
 """A load that outlasts the first `begin` on a busy machine, at which the driver dies: its next life has some left."""

@@ -229,6 +229,17 @@ def test_an_outcome_that_a_redelivery_says_otherwise_is_in_conflict_and_no_effec
     assert "conflicting-outcome" in set.union(*kinds.values())
 
 
+def test_a_compensation_before_what_it_undoes_is_a_causal_violation_whatever_was_said_before(folder: Path) -> None:
+    outcomes = topic_file(folder, "Outcomes-topic")
+    rows = pq.read_table(outcomes).to_pylist()
+    undone = {row["key"] for row in rows if is_kind("canok")(row)}
+    first = change(outcomes, lambda row: row["key"] in undone and is_kind("psuccess")(row), timestamp_ms=2 * 10**12)
+    add_row(outcomes, {**first, "value": b'["pfail",10]', "offset": 10**6, "timestamp_ms": 1})
+    judged = examine(folder)
+    said = [a.explanation for j in judged.judgements for a in j.finding.anomalies if a.entity == first["key"].decode()]
+    assert any("can was sent before both outcomes" in one for one in said), said
+
+
 @pytest.mark.parametrize(("topic", "effect"), [("Pay-topic", "can"), ("Stock-topic", "increment")])
 def test_a_compensation_before_both_outcomes_is_a_causal_violation(folder: Path, topic: str, effect: str) -> None:
     early = change(topic_file(folder, topic), is_kind(effect), timestamp_ms=1)

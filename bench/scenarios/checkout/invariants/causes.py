@@ -15,8 +15,8 @@ from verifiers.rules import Rule, Subject, breaches
 
 CLOCK_STEP_MS: Final = 50
 _SAGA: Final = Subject("sagas", "key", "saga")
-_BOTH: Final = "greatest(least(ps_ts, pf_ts), least(ss_ts, sf_ts))"
-"""When the later of the two outcomes stood first. One that a redelivery says again, and otherwise, came behind it."""
+_FAILED: Final = "greatest(least(ps_ts, pf_ts), least(ss_ts, sf_ts), least(pf_ts, sf_ts))"
+"""When both had answered and one of them had failed. What a redelivery says otherwise may come behind it."""
 
 
 def _after(effect: str, cause: str, sentence: str) -> Rule:
@@ -29,12 +29,12 @@ def _after(effect: str, cause: str, sentence: str) -> Rule:
 _TIMES: Final = (
     _after("least(ps_ts, pf_ts)", "pay_ts", "the outcome stands before pay,"),
     _after("least(ss_ts, sf_ts)", "dec_ts", "the outcome stands before decrement,"),
-    _after("can_ts", _BOTH, "can was sent before both outcomes,"),
-    _after("inc_ts", _BOTH, "increment was sent before both outcomes,"),
+    _after("can_ts", "greatest(ps_ts, sf_ts)", "can was sent before both outcomes,"),
+    _after("inc_ts", "greatest(ss_ts, pf_ts)", "increment was sent before both outcomes,"),
     _after("co_ts", "can_ts", "canok was sent before can,"),
     _after("io_ts", "inc_ts", "incok was sent before increment,"),
-    _after("success_ts", _BOTH, "success was sent before both outcomes,"),
-    _after("fail_ts", _BOTH, "fail was sent before both outcomes,"),
+    _after("success_ts", "greatest(ps_ts, ss_ts)", "success was sent before both outcomes,"),
+    _after("fail_ts", _FAILED, "fail was sent before both outcomes,"),
     _after("fail_ts", "coalesce(co_ts, io_ts)", "fail was sent before the compensation was acknowledged,"),
 )
 
